@@ -1,0 +1,51 @@
+# One target a habit. `make run` and `make test` are all a newcomer needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 8700
+DATA_DIR ?= data
+export PORT DATA_DIR
+
+.PHONY: run setup test test-long lint format bench sim docs lock clean
+
+run: $(VENV)/.run-ready ## start the demo shop on http://127.0.0.1:$(PORT)
+	@exec $(BIN)/tradepost serve --demo
+
+setup: $(VENV)/.run-ready ## create the environment, start nothing
+
+$(VENV)/.run-ready: requirements/run.txt requirements/build.txt pyproject.toml
+	@bash tools/make_venv.sh $(PYTHON) $(VENV) run
+	@touch $@
+
+$(VENV)/.test-ready: requirements/test.txt requirements/build.txt pyproject.toml
+	@bash tools/make_venv.sh $(PYTHON) $(VENV) test
+	@bash tools/test_prerequisites.sh
+	@touch $(VENV)/.run-ready $@
+
+test: $(VENV)/.test-ready ## lint, types, layers, every test
+	@bash tools/run_tests.sh $(VENV)
+
+test-long: $(VENV)/.test-ready ## the long forms: kill -9, simulation, planted bugs
+	$(BIN)/pytest -m long -p no:randomly tests
+
+lint: $(VENV)/.test-ready
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(VENV)/.test-ready
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: $(VENV)/.run-ready ## every figure of HOTPATH in one run: JSON and a page with plots in bench-out/
+	$(BIN)/tradepost bench --out bench-out
+
+sim: $(VENV)/.run-ready ## the whole platform on virtual time with faults
+	$(BIN)/tradepost simulate --seed 1 --steps 20000 --faults crash,duplicate,reorder,delay,provider_silent
+
+docs: $(VENV)/.run-ready ## write the generated reference again
+	$(BIN)/python tools/generate_reference.py
+
+lock: ## lock every dependency with hashes and no index address
+	for set in run test build; do bash tools/lock.sh $$set; done
+
+clean:
+	rm -rf $(VENV) build bench-out .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Adapters of ports, nothing else; only app.py imports them."""

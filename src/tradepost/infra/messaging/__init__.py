@@ -1,0 +1,1 @@
+"""The bus port's adapters: events delivered in this process."""

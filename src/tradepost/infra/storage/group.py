@@ -1,0 +1,172 @@
+"""Group commit: many works and batches in one durable transaction, each failure kept to its own caller.
+
+Adapter-neutral: it drives an Engine (begin, commit, savepoints, a Tx) and knows nothing of threads or sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from tradepost.kernel.errors import Refusal
+from tradepost.kernel.tx import BATCH_ITEMS_MAX, BatchHandler, Signal, Tx
+
+RERUNS_MAX = 3
+BATCH_ROWS_MAX = 4096
+
+
+class Call:
+    """One waiting caller: a work with its arguments, or an item for a batch handler. Answered exactly once."""
+
+    __slots__ = ("args", "error", "handler", "item", "kwargs", "token", "value", "work")
+
+    def __init__(
+        self,
+        token: Any,
+        *,
+        work: Callable[..., Any] | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        handler: BatchHandler[Any, Any] | None = None,
+        item: Any = None,
+    ) -> None:
+        self.token = token
+        self.work = work
+        self.args = args
+        self.kwargs = kwargs or {}
+        self.handler = handler
+        self.item = item
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+class TransactionLost(Exception):
+    """The database dropped the whole transaction; nothing of the group stands."""
+
+
+class Engine(Protocol):
+    """What group commit needs of a database connection."""
+
+    tx: Tx
+
+    def begin(self) -> None:
+        """Open a write transaction."""
+        ...
+
+    def commit(self) -> list[Signal]:
+        """Make it durable; the signals of everything that stands. Raises TransactionLost when it does not."""
+        ...
+
+    def rollback(self) -> None:
+        """Drop the transaction if there still is one."""
+        ...
+
+    def savepoint(self) -> None:
+        """Mark the place to which `undo` returns."""
+        ...
+
+    def keep(self) -> None:
+        """Write what the work emitted and forget the mark."""
+        ...
+
+    def undo(self) -> None:
+        """Return to the mark. Raises TransactionLost when the transaction is gone."""
+        ...
+
+
+def unavailable(error: BaseException) -> Refusal:
+    """The refusal of a caller whose group could not be committed."""
+    return Refusal(
+        "storage.unavailable",
+        f"The commit failed ({type(error).__name__}: {error}).",
+        extra={"retry_after_s": 2},
+    )
+
+
+def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
+    """Run the calls in one transaction and fill each call's value or error; the signals to deliver.
+
+    A transaction the database drops is rerun whole up to three times, then every caller gets
+    `storage.unavailable`.
+    """
+    lost: BaseException = TransactionLost()
+    for _ in range(RERUNS_MAX):
+        for call in calls:
+            call.value = call.error = None
+        try:
+            engine.begin()
+            _run_calls(engine, calls)
+            return engine.commit()
+        except TransactionLost as error:
+            lost = error.__cause__ or error
+            engine.rollback()
+    for call in calls:
+        call.value, call.error = None, unavailable(lost)
+    return []
+
+
+def _run_calls(engine: Engine, calls: Sequence[Call]) -> None:
+    batches: dict[str, list[Call]] = {}
+    for call in calls:
+        if call.handler is not None:
+            batches.setdefault(call.handler.name, []).append(call)
+        else:
+            _run_work(engine, call)
+    for waiting in batches.values():
+        for chunk in chunks(waiting):
+            _run_batch(engine, chunk)
+
+
+def chunks(waiting: Sequence[Call]) -> list[list[Call]]:
+    """Batches of at most 256 items and 4096 rows; an item larger than that stands alone."""
+    found: list[list[Call]] = []
+    rows = BATCH_ROWS_MAX + 1
+    for call in waiting:
+        assert call.handler is not None
+        weight = call.handler.rows_of(call.item) if call.handler.rows_of else 1
+        if rows + weight > BATCH_ROWS_MAX or len(found[-1]) == BATCH_ITEMS_MAX:
+            found.append([])
+            rows = 0
+        found[-1].append(call)
+        rows += weight
+    return found
+
+
+def _run_work(engine: Engine, call: Call) -> None:
+    engine.savepoint()
+    try:
+        assert call.work is not None
+        call.value = call.work(engine.tx, *call.args, **call.kwargs)
+        engine.keep()
+    except TransactionLost:
+        raise
+    except Exception as error:
+        engine.undo()
+        call.value, call.error = None, error
+
+
+def _run_batch(engine: Engine, calls: Sequence[Call]) -> None:
+    handler = calls[0].handler
+    assert handler is not None
+    engine.savepoint()
+    try:
+        results = handler.handle(engine.tx, [call.item for call in calls])
+        if len(results) != len(calls):
+            raise ValueError(f"{handler.name} answered {len(results)} of {len(calls)} items")
+        engine.keep()
+    except TransactionLost:
+        raise
+    except Exception as error:
+        engine.undo()
+        if len(calls) == 1:
+            calls[0].error = error
+            return
+        middle = len(calls) // 2
+        _run_batch(engine, calls[:middle])
+        _run_batch(engine, calls[middle:])
+        return
+    for call, result in zip(calls, results, strict=True):
+        if isinstance(result, Refusal):
+            call.error = result
+        else:
+            call.value = result

@@ -1,0 +1,209 @@
+"""The SQLite storage adapter: one file, one writer (a thread or a process), a few reader connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tradepost.infra.storage.group import Call, run_group, unavailable
+from tradepost.infra.storage.sqlite_engine import SqliteEngine, SqliteTx, connect_reader, connect_writer
+from tradepost.kernel.errors import Kind, Refusal, declare_problems
+from tradepost.kernel.tx import BatchHandler, Signal
+
+QUEUE_CALLS_MAX = 4096
+GROUP_CALLS_MAX = 1024
+READS_MAX = 1024
+READERS = 2
+
+declare_problems(
+    {
+        "storage.in_use": (
+            Kind.OVERLOADED,
+            "Another process owns this database file",
+            "Stop the other `tradepost serve` or `work`, or give this one its own DATA_DIR.",
+        ),
+    }
+)
+
+
+class FileOwner:
+    """The lock that makes one process the only writer of a database file. Released by the system on any exit."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise Refusal("storage.in_use", f"{path} is open in another process.") from None
+
+    def release(self) -> None:
+        """Let another process own the file."""
+        os.close(self._file)
+
+
+class ThreadWriter:
+    """Runs groups of calls on its own thread; answers them on the event loop that submitted them."""
+
+    def __init__(self, engine: SqliteEngine, deliver: Callable[[list[Signal], list[Call]], None]) -> None:
+        self.engine = engine
+        self._deliver = deliver
+        self._waiting: deque[Call] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def depth(self) -> int:
+        """Calls waiting for their group."""
+        return len(self._waiting)
+
+    def submit(self, call: Call) -> None:
+        """Queue one call. Raises Refusal `storage.overloaded` when the queue is full."""
+        if len(self._waiting) >= QUEUE_CALLS_MAX:
+            raise overloaded()
+        with self._wake:
+            self._waiting.append(call)
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Run what is queued, then end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self.engine.connection.close()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._waiting and not self._closing:
+                    self._wake.wait()
+                if not self._waiting:
+                    return
+                size = min(len(self._waiting), GROUP_CALLS_MAX)
+                group = [self._waiting.popleft() for _ in range(size)]
+            try:
+                signals = run_group(self.engine, group)
+            except Exception as error:
+                self.engine.rollback()
+                signals = []
+                for call in group:
+                    call.value, call.error = None, unavailable(error)
+            self._deliver(signals, group)
+
+
+def overloaded() -> Refusal:
+    """The refusal of a full queue: nothing was changed, come back in a second."""
+    return Refusal(
+        "storage.overloaded",
+        f"More than {QUEUE_CALLS_MAX} writes are waiting.",
+        extra={"retry_after_s": 1},
+    )
+
+
+class SqliteStorage:
+    """The storage port over one SQLite file. Create it on a running event loop; all calls come from that loop."""
+
+    shards = 1
+
+    def __init__(self, path: Path | str, *, writer: str = "thread") -> None:
+        self.path = str(path)
+        self._owner = FileOwner(self.path)
+        self._loop = asyncio.get_running_loop()
+        self._listeners: list[Callable[[Signal], None]] = []
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._reading = 0
+        self._writer = self._start_writer(writer)
+
+    def _start_writer(self, writer: str) -> Any:
+        if writer == "process":
+            from tradepost.infra.storage.writer_process import ProcessWriter  # noqa: PLC0415 - only where chosen
+
+            return ProcessWriter(self.path, self._loop, self._answer)
+        engine = SqliteEngine(connect_writer(self.path), 0)
+        engine.load_sequence()
+        return ThreadWriter(engine, self._from_thread)
+
+    def shard_of(self, gene: int) -> int:
+        """Always shard 0: one file keeps every gene."""
+        return 0
+
+    def depth(self) -> int:
+        """Writes waiting for their group."""
+        depth: int = self._writer.depth()
+        return depth
+
+    def transact(self, shard: int, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """See `kernel.tx.Storage.transact`."""
+        return self._submit(Call(self._loop.create_future(), work=work, args=args, kwargs=kwargs))
+
+    def batch(self, shard: int, handler: BatchHandler[Any, Any], item: Any) -> Awaitable[Any]:
+        """See `kernel.tx.Storage.batch`."""
+        return self._submit(Call(self._loop.create_future(), handler=handler, item=item))
+
+    def _submit(self, call: Call) -> Awaitable[Any]:
+        self._writer.submit(call)
+        future: Awaitable[Any] = call.token
+        return future
+
+    async def read(self, shard: int, query: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """See `kernel.tx.Storage.read`."""
+        if self._reading >= READS_MAX:
+            raise overloaded()
+        self._reading += 1
+        try:
+            return await self._loop.run_in_executor(self._readers, self._query, query, args, kwargs)
+        finally:
+            self._reading -= 1
+
+    def _query(self, query: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect_reader(self.path)
+            self._connections.append(connection)
+        connection.execute("BEGIN")
+        try:
+            return query(SqliteTx(connection, 0), *args, **kwargs)
+        finally:
+            connection.execute("ROLLBACK")
+
+    def listen(self, listener: Callable[[Signal], None]) -> None:
+        """See `kernel.tx.Storage.listen`."""
+        self._listeners.append(listener)
+
+    def _from_thread(self, signals: list[Signal], calls: list[Call]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to answer
+            self._loop.call_soon_threadsafe(self._answer, signals, calls)
+
+    def _answer(self, signals: list[Signal], calls: list[Call]) -> None:
+        for signal in signals:
+            for listener in self._listeners:
+                listener(signal)
+        for call in calls:
+            if call.token.done():
+                continue
+            if call.error is not None:
+                call.token.set_exception(call.error)
+            else:
+                call.token.set_result(call.value)
+
+    async def close(self) -> None:
+        """Finish what is queued, answer it, then release the file."""
+        await self._loop.run_in_executor(None, self._writer.close)
+        await asyncio.sleep(0)
+        self._readers.shutdown(wait=True)
+        for connection in self._connections:
+            connection.close()
+        self._owner.release()

@@ -1,0 +1,178 @@
+"""SQLite connections, their durable settings, and the Tx over one of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from tradepost.infra.storage.group import TransactionLost
+from tradepost.kernel.events import EventRow
+from tradepost.kernel.tx import Row, Signal, Taken, Value, marks
+
+IN_SLICE = 500
+_INSERT_EVENTS = (
+    "INSERT INTO events (gene, aggregate_id, version, type, at_ms, payload, buyer_id, seller_id, sequence)"
+    " VALUES (?,?,?,?,?,?,?,?,?)"
+)
+
+
+def connect_writer(path: str, *, uri: bool = False) -> sqlite3.Connection:
+    """A connection for the one writer: WAL and synchronous=FULL, so a commit is on the disk before it answers."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, uri=uri)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA wal_autocheckpoint=10000")
+    connection.execute("PRAGMA cache_size=-65536")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute("PRAGMA busy_timeout=5000")
+    return connection
+
+
+def connect_reader(path: str) -> sqlite3.Connection:
+    """A connection that cannot write."""
+    connection = sqlite3.connect(
+        f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA query_only=1")
+    connection.execute("PRAGMA cache_size=-16384")
+    connection.execute("PRAGMA busy_timeout=5000")
+    return connection
+
+
+class SqliteTx:
+    """The Tx port over one SQLite connection. Counts its statements for the bench and the plan tests."""
+
+    def __init__(self, connection: sqlite3.Connection, shard: int, shards: int = 1) -> None:
+        self.connection = connection
+        self.shard = shard
+        self.shards = shards
+        self.statements = 0
+        self.events: list[EventRow] = []
+        self.signals: list[Signal] = []
+
+    def keeps(self, gene: int) -> bool:
+        """See `kernel.tx.Tx.keeps`; one file keeps every gene, virtual shards override `shards`."""
+        return gene % self.shards == self.shard
+
+    def query(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
+        """See `kernel.tx.Tx.query`."""
+        self.statements += 1
+        return self.connection.execute(sql, params).fetchall()
+
+    def query_in(self, sql: str, values: Iterable[Value], params: Sequence[Value] = ()) -> list[Row]:
+        """See `kernel.tx.Tx.query_in`."""
+        wanted = list(values)
+        rows: list[Row] = []
+        for start in range(0, len(wanted), IN_SLICE):
+            piece = wanted[start : start + IN_SLICE]
+            rows += self.query(sql.replace("{in}", marks(len(piece))), [*params, *piece])
+        return rows
+
+    def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
+        """See `kernel.tx.Tx.execute`."""
+        self.statements += 1
+        try:
+            return self.connection.execute(sql, params).rowcount
+        except sqlite3.IntegrityError as error:
+            raise _taken(error) from error
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> int:
+        """See `kernel.tx.Tx.execute_many`."""
+        if not rows:
+            return 0
+        self.statements += 1
+        try:
+            return self.connection.executemany(sql, rows).rowcount
+        except sqlite3.IntegrityError as error:
+            raise _taken(error) from error
+
+    def emit(self, rows: Iterable[EventRow]) -> None:
+        """See `kernel.tx.Tx.emit`."""
+        self.events.extend(rows)
+
+    def signal(self, topic: str, key: str, value: int = 0) -> None:
+        """See `kernel.tx.Tx.signal`."""
+        self.signals.append(Signal(topic, key, value))
+
+
+def _taken(error: sqlite3.IntegrityError) -> Exception:
+    unique = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+    return Taken(str(error)) if error.sqlite_errorcode in unique else error
+
+
+class SqliteEngine:
+    """Begin, savepoints and commit for group commit on one SQLite connection."""
+
+    def __init__(self, connection: sqlite3.Connection, shard: int, shards: int = 1) -> None:
+        self.connection = connection
+        self.tx = SqliteTx(connection, shard, shards)
+        self.sequence = 0
+        self._sequence_at_begin = 0
+        self._signals_at_mark = 0
+
+    def load_sequence(self) -> None:
+        """Go on counting the shard's event stream where the file left off."""
+        rows = self.connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM events").fetchall()
+        self.sequence = rows[0][0]
+
+    def begin(self) -> None:
+        """Take the write lock. Raises TransactionLost when the database refuses."""
+        self.tx.events.clear()
+        self.tx.signals.clear()
+        self._sequence_at_begin = self.sequence
+        self._statement("BEGIN IMMEDIATE")
+
+    def commit(self) -> list[Signal]:
+        """Make the transaction durable. Raises TransactionLost when the disk says no."""
+        self._statement("COMMIT")
+        return list(self.tx.signals)
+
+    def rollback(self) -> None:
+        """Drop the transaction if one is open and take back the sequence numbers it used."""
+        self.sequence = self._sequence_at_begin
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def savepoint(self) -> None:
+        """Mark where `undo` returns to."""
+        self._signals_at_mark = len(self.tx.signals)
+        self.tx.events.clear()
+        self._statement("SAVEPOINT work")
+
+    def keep(self) -> None:
+        """Insert the emitted events and release the mark. Raises Taken when an event was recorded before."""
+        if self.tx.events:
+            first = self.sequence + 1
+            rows = [
+                (
+                    e.gene,
+                    e.aggregate_id,
+                    e.version,
+                    e.type,
+                    e.at_ms,
+                    e.payload,
+                    e.buyer_id,
+                    e.seller_id,
+                    number,
+                )
+                for number, e in enumerate(self.tx.events, first)
+            ]
+            self.tx.execute_many(_INSERT_EVENTS, rows)
+            self.sequence += len(rows)
+            self.tx.events.clear()
+        self._statement("RELEASE work")
+
+    def undo(self) -> None:
+        """Return to the mark. Raises TransactionLost when SQLite dropped the whole transaction (disk full)."""
+        self.tx.events.clear()
+        del self.tx.signals[self._signals_at_mark :]
+        if not self.connection.in_transaction:
+            raise TransactionLost
+        self._statement("ROLLBACK TO work")
+        self._statement("RELEASE work")
+
+    def _statement(self, sql: str) -> None:
+        try:
+            self.connection.execute(sql)
+        except sqlite3.Error as error:
+            raise TransactionLost(str(error)) from error

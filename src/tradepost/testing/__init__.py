@@ -1,0 +1,1 @@
+"""Shipped for tests of Tradepost and of plugins: worlds, builders, fault injection, load driver."""
