@@ -30,7 +30,7 @@ test-long: $(VENV)/.test-ready ## the long forms: kill -9, simulation, planted b
 	$(BIN)/pytest -m long -p no:randomly tests
 
 lint: $(VENV)/.test-ready
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.test-ready
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -48,4 +48,4 @@ lock: ## lock every dependency with hashes and no index address
 	for set in run test build; do bash tools/lock.sh $$set; done
 
 clean:
-	rm -rf $(VENV) build bench-out .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist bench-out .mypy_cache .ruff_cache .hypothesis
