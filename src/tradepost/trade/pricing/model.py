@@ -1,0 +1,224 @@
+"""What is priced, what comes out, and the point where a promotion engine takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from tradepost.kernel.errors import Kind, declare_problems
+from tradepost.kernel.market import Market
+from tradepost.kernel.points import Point
+
+LINES_MAX = 5_000
+"""Lines of one basket unless the caller sets another bound; real invoices have over 1,000."""
+QUANTITY_MAX = 1_000_000
+"""Units of one line where the offer sets no bound of its own."""
+AMOUNT_MAX_MINOR = 10**15
+"""The largest basket total; beyond it sums could leave 64 bits."""
+
+
+class PriceFacts(Protocol):
+    """A list price and its window, as `catalog.PriceWindow` has it; `until_ms` 0 is open."""
+
+    @property
+    def currency(self) -> str: ...
+    @property
+    def price_e4(self) -> int: ...
+    @property
+    def from_ms(self) -> int: ...
+    @property
+    def until_ms(self) -> int: ...
+
+
+class OfferFacts(Protocol):
+    """What pricing reads of an offer, as `catalog.OfferView` has it."""
+
+    @property
+    def offer_id(self) -> str: ...
+    @property
+    def seller_id(self) -> str: ...
+    @property
+    def sku_id(self) -> str: ...
+    @property
+    def product_id(self) -> str: ...
+    @property
+    def markets(self) -> tuple[str, ...]: ...
+    @property
+    def prices(self) -> Sequence[PriceFacts]: ...
+    @property
+    def tax_category(self) -> str: ...
+    @property
+    def quantity_max(self) -> int: ...
+    @property
+    def fee_bps(self) -> int: ...
+
+
+class Funder(StrEnum):
+    """Who bears an adjustment."""
+
+    SELLER = "seller"
+    PLATFORM = "platform"
+    CREATOR = "creator"
+
+
+class PriceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line to price. `currency` is the one the buyer saw, empty when nobody said."""
+
+    offer: OfferFacts
+    quantity: int
+    content_id: str = ""
+    creator_id: str = ""
+    currency: str = ""
+
+
+class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed change of one line in minor units, with its reason and who funds it."""
+
+    code: str
+    reason: str
+    funder: Funder
+    amount_minor: int
+
+
+class PricedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line priced. `total_minor` is what the buyer pays for it, tax within, adjustments applied.
+
+    `list_minor` is unit price times quantity rounded once, in the market's own sense (with or without tax).
+    """
+
+    line_no: int
+    offer_id: str
+    seller_id: str
+    unit_price_e4: int
+    quantity: int
+    list_minor: int
+    adjustments: tuple[Adjustment, ...]
+    total_minor: int
+    tax_minor: int
+    tax_rate_bps: int
+    tax_category: str
+    fee_bps: int
+    fee_minor: int
+    content_id: str = ""
+    creator_id: str = ""
+
+
+class ShippingCharge(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seller's parcels cost the buyer; `amount_minor` has its `tax_minor` within."""
+
+    seller_id: str
+    amount_minor: int
+    tax_minor: int
+    tax_rate_bps: int
+
+
+class Priced(msgspec.Struct, frozen=True, kw_only=True):
+    """A basket priced: `total_minor` is the lines' totals plus `shipping_minor`; `tax_minor` lies within it.
+
+    `shipping` has one charge per seller, in order of their first line. `trace` tells what was applied.
+    """
+
+    currency: str
+    lines: tuple[PricedLine, ...]
+    shipping: tuple[ShippingCharge, ...]
+    total_minor: int
+    shipping_minor: int
+    tax_minor: int
+    trace: tuple[str, ...]
+
+
+class BasketLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line as a promotion engine sees it, at list price."""
+
+    line_no: int
+    offer_id: str
+    seller_id: str
+    sku_id: str
+    product_id: str
+    quantity: int
+    unit_price_e4: int
+    list_minor: int
+    content_id: str
+    creator_id: str
+
+
+class Basket(msgspec.Struct, frozen=True, kw_only=True):
+    """All that an adjustment strategy may know: it is pure, so the same basket gets the same answer."""
+
+    market: str
+    currency: str
+    scene: str
+    at_ms: int
+    buyer_id: str
+    codes: tuple[str, ...]
+    lines: tuple[BasketLine, ...]
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """An adjustment proposed by a strategy, applied in the order given.
+
+    `line_nos` of one line is a line-level change; several, or none at all (every line), is one amount that is
+    split exactly in proportion to what the lines still cost. No line falls below zero: the excess is dropped.
+    """
+
+    code: str
+    reason: str
+    funder: Funder
+    amount_minor: int
+    line_nos: tuple[int, ...] = ()
+
+
+Adjust = Callable[[Basket], Sequence[Proposal]]
+TaxRule = Callable[[int, str, Market], tuple[int, int]]
+"""(amount_minor in the market's sense, category, market) -> (rate_bps, tax_minor); see `trade.tax`."""
+ShippingRule = Callable[[Market, str, int, int], int]
+"""(market, seller_id, goods_minor, units) -> minor units in the market's sense; see `trade.shipping`."""
+
+
+def no_adjustments(basket: Basket) -> Sequence[Proposal]:
+    """The default strategy: everybody pays the list price."""
+    return ()
+
+
+ADJUSTMENTS: Point[Adjust] = Point(
+    "pricing.adjustments", "Which discounts and surcharges apply to this basket, and who funds them?"
+)
+ADJUSTMENTS.register(no_adjustments, code="list_price")
+
+declare_problems(
+    {
+        "pricing.no_price": (
+            Kind.UNPROCESSABLE,
+            "No price at this moment",
+            "Read the offer: it lists its prices by currency and the windows they hold in.",
+        ),
+        "pricing.offer_not_in_market": (
+            Kind.UNPROCESSABLE,
+            "Not offered in this market",
+            "Choose one of the offer's markets.",
+        ),
+        "pricing.quantity_invalid": (
+            Kind.INVALID,
+            "Quantity out of range",
+            "Send a whole number within the range that `expected` tells.",
+        ),
+        "pricing.lines_invalid": (
+            Kind.INVALID,
+            "Too few or too many lines",
+            "Send a number of lines within the range that `expected` tells.",
+        ),
+        "pricing.currency_mixed": (
+            Kind.UNPROCESSABLE,
+            "A line in another currency",
+            "Price every line in the market's currency; nothing is converted silently.",
+        ),
+        "pricing.amount_too_large": (
+            Kind.UNPROCESSABLE,
+            "Total beyond what can be booked",
+            "Order less at once.",
+        ),
+    }
+)
