@@ -1,0 +1,419 @@
+"""Pure decisions on orders: what an input does to state, progress and money, and how a log rebuilds an order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tradepost.kernel.errors import Refusal
+from tradepost.kernel.events import Event, EventRow, record
+from tradepost.kernel.money import divide
+from tradepost.trade.orders.model import (
+    AWAITING_SHIPMENT,
+    CANCELLED,
+    ON_HOLD,
+    ON_SHIPMENT,
+    ORDER_STATES,
+    UNPAID,
+    Cancellation,
+    LineProgress,
+    LineQuantity,
+    NewOrder,
+    Order,
+    OrderBody,
+    OrderCancelled,
+    OrderCompleted,
+    OrderDelivered,
+    OrderLine,
+    OrderLinesCancelled,
+    OrderPacked,
+    OrderPaid,
+    OrderPaidLate,
+    OrderPlaced,
+    OrderReleased,
+    OrderReturned,
+    OrderShipped,
+    PlacedLine,
+    Progress,
+    ReleasedLine,
+    StockItem,
+)
+
+BEFORE_SHIPMENT = (UNPAID, ON_HOLD, AWAITING_SHIPMENT)
+"""States in which nothing is packed as far as the order knows."""
+SHOWS_ADDRESS = frozenset(ORDER_STATES.states) - {UNPAID, ON_HOLD, CANCELLED}
+
+encode_body = msgspec.json.Encoder().encode
+
+
+def new_order(
+    body: OrderBody,
+    *,
+    order_id: str,
+    checkout_id: str,
+    buyer_id: str,
+    seller_id: str,
+    market: str,
+    currency: str,
+    scene: str,
+    payment_id: str,
+    at_ms: int,
+    payment_deadline_ms: int,
+) -> NewOrder:
+    """The order as it is to be written, with the events that open its log.
+
+    A total of zero needs no payment: the order is placed paid, and released too when it has no remorse window.
+    Raises ValueError when lines and shipping do not sum to the body's total: that is a defect of the caller.
+    """
+    if sum(line.total_minor for line in body.lines) + body.shipping_minor != body.total_minor:
+        raise ValueError(f"{order_id}: the lines and shipping do not sum to {body.total_minor}")
+    state, deadline_at_ms = UNPAID, at_ms + payment_deadline_ms
+    facts: list[Event] = []
+    if body.total_minor == 0:
+        state, deadline_at_ms, facts = _pay(order_id, payment_id, body, at_ms)
+    placed = OrderPlaced(
+        order_id=order_id,
+        checkout_id=checkout_id,
+        payment_id=payment_id,
+        buyer_id=buyer_id,
+        seller_id=seller_id,
+        market=market,
+        currency=currency,
+        total_minor=body.total_minor,
+        state=state if not facts else ON_HOLD if body.remorse_ms else AWAITING_SHIPMENT,
+        deadline_at_ms=deadline_at_ms,
+        lines=tuple(PlacedLine(li.line_no, li.sku_id, li.quantity, li.total_minor) for li in body.lines),
+    )
+    return NewOrder(
+        order_id,
+        checkout_id,
+        buyer_id,
+        seller_id,
+        market,
+        currency,
+        scene,
+        state,
+        body.total_minor,
+        at_ms,
+        deadline_at_ms,
+        payment_id,
+        encode_body(body),
+        tuple(
+            record(fact, order_id, version, at_ms, buyer_id, seller_id)
+            for version, fact in enumerate([placed, *facts], 1)
+        ),
+    )
+
+
+class Change(msgspec.Struct, frozen=True):
+    """An order after an input, with the facts that say so (none when the input changes nothing)."""
+
+    order: Order
+    facts: tuple[Event, ...] = ()
+
+
+def _moved(order: Order, facts: Sequence[Event], **fields: Any) -> Change:
+    return Change(msgspec.structs.replace(order, version=order.version + len(facts), **fields), tuple(facts))
+
+
+def _pay(order_id: str, payment_id: str, body: OrderBody, at_ms: int) -> tuple[str, int, list[Event]]:
+    state, deadline_at_ms = _after_payment(body, at_ms)
+    stock = stock_of(body, [LineQuantity(line.line_no, line.quantity) for line in body.lines])
+    paid = OrderPaid(
+        order_id=order_id, payment_id=payment_id, state=state, deadline_at_ms=deadline_at_ms, stock=stock
+    )
+    facts: list[Event] = [paid]
+    if state == AWAITING_SHIPMENT:
+        open_lines = [LineQuantity(line.line_no, line.quantity) for line in body.lines]
+        facts.append(_released(order_id, body, open_lines, deadline_at_ms))
+    return state, deadline_at_ms, facts
+
+
+def _after_payment(body: OrderBody, at_ms: int) -> tuple[str, int]:
+    if body.remorse_ms > 0:
+        return ON_HOLD, at_ms + body.remorse_ms
+    return AWAITING_SHIPMENT, _ship_by(body, at_ms)
+
+
+def _ship_by(body: OrderBody, at_ms: int) -> int:
+    return at_ms + body.ship_by_ms if body.ship_by_ms else 0
+
+
+def _released(
+    order_id: str, body: OrderBody, lines: Sequence[LineQuantity], deadline_at_ms: int
+) -> OrderReleased:
+    units = {line.line_no: line.components for line in body.lines}
+    return OrderReleased(
+        order_id=order_id,
+        state=AWAITING_SHIPMENT,
+        ship_by_at_ms=deadline_at_ms,
+        lines=tuple(ReleasedLine(li.line_no, li.quantity, units[li.line_no]) for li in lines),
+    )
+
+
+def stock_of(body: OrderBody, lines: Iterable[LineQuantity]) -> tuple[StockItem, ...]:
+    """The stock units behind so many units of lines: kits expanded, summed per SKU."""
+    wanted = {item.line_no: item.quantity for item in lines}
+    found: dict[str, int] = {}
+    for line in body.lines:
+        quantity = wanted.get(line.line_no, 0)
+        if quantity:
+            for unit in line.components:
+                found[unit.sku_id] = found.get(unit.sku_id, 0) + unit.quantity * quantity
+    return tuple(StockItem(sku_id, quantity) for sku_id, quantity in found.items())
+
+
+def full_progress(order: Order) -> Progress:
+    """Progress with an entry per line, also for an order that has not moved yet."""
+    return order.progress or (LineProgress(),) * len(order.body.lines)
+
+
+def open_lines(order: Order) -> tuple[LineQuantity, ...]:
+    """What is neither cancelled nor packed, per line; lines with nothing open are left out."""
+    return tuple(
+        LineQuantity(line.line_no, line.quantity - done.cancelled - done.packed)
+        for line, done in zip(order.body.lines, full_progress(order), strict=True)
+        if line.quantity > done.cancelled + done.packed
+    )
+
+
+def share(total_minor: int, quantity: int, units: int) -> int:
+    """What the first `units` of a line's `quantity` cost: rounded once, so that all units cost the line's total."""
+    return divide(total_minor * units, quantity)
+
+
+def given_back(order: Order) -> int:
+    """What of the lines' totals cancelled and returned units have been worth so far, in minor units."""
+    return sum(
+        share(line.total_minor, line.quantity, done.cancelled + done.returned)
+        for line, done in zip(order.body.lines, full_progress(order), strict=True)
+    )
+
+
+def refund_for(order: Order, lines: Iterable[LineQuantity]) -> int:
+    """What giving these units back is worth beyond all that was given back before, in minor units."""
+    progress = full_progress(order)
+    amount = 0
+    for item in lines:
+        line, done = order.body.lines[item.line_no - 1], progress[item.line_no - 1]
+        before = done.cancelled + done.returned
+        amount += share(line.total_minor, line.quantity, before + item.quantity)
+        amount -= share(line.total_minor, line.quantity, before)
+    return amount
+
+
+def check_lines(order: Order, lines: Sequence[LineQuantity]) -> None:
+    """Raise a Refusal unless each line is known and named once, with one unit or more."""
+    seen: set[int] = set()
+    for index, item in enumerate(lines):
+        if not 1 <= item.line_no <= len(order.body.lines):
+            raise Refusal(
+                "orders.line_unknown",
+                f"Order {order.order_id} has no line {item.line_no}.",
+                field=f"lines[{index}].line_no",
+                expected=f"1 to {len(order.body.lines)}",
+            )
+        if item.quantity < 1 or item.line_no in seen:
+            raise _quantity_invalid(f"lines[{index}].quantity")
+        seen.add(item.line_no)
+    if not lines:
+        raise _quantity_invalid("lines")
+
+
+def _quantity_invalid(field: str) -> Refusal:
+    return Refusal(
+        "orders.quantity_invalid",
+        "Each line is named once, with one unit or more.",
+        field=field,
+        expected="1 or more",
+    )
+
+
+def pay(order: Order, at_ms: int) -> Change:
+    """The money is there. A cancelled order gives it back; one that is paid already is not changed."""
+    if order.state == CANCELLED:
+        ORDER_STATES.next(order.state, "pay late")
+        amount = order.cancellation.refund_minor if order.cancellation else order.total_minor
+        late = OrderPaidLate(order_id=order.order_id, payment_id=order.payment_id, amount_minor=amount)
+        return _moved(order, [late])
+    if order.state != UNPAID:
+        return Change(order)
+    state, deadline_at_ms = _after_payment(order.body, at_ms)
+    given = "pay" if state == ON_HOLD else "pay and release"
+    remaining = open_lines(order)
+    paid = OrderPaid(
+        order_id=order.order_id,
+        payment_id=order.payment_id,
+        state=ORDER_STATES.next(order.state, given),
+        deadline_at_ms=deadline_at_ms,
+        stock=stock_of(order.body, remaining),
+    )
+    facts: list[Event] = [paid]
+    if state == AWAITING_SHIPMENT:
+        facts.append(_released(order.order_id, order.body, remaining, deadline_at_ms))
+    return _moved(order, facts, state=state, deadline_at_ms=deadline_at_ms)
+
+
+def authorize(order: Order, at_ms: int) -> Change:
+    """Funds are set aside: as good as paid when they are taken at shipment, nothing otherwise."""
+    if order.body.capture != ON_SHIPMENT or order.state != UNPAID:
+        return Change(order)
+    return pay(order, at_ms)
+
+
+def release(order: Order, at_ms: int) -> Change:
+    """The remorse window is over. Raises Refusal `state.conflict` when the order is not on hold."""
+    state = ORDER_STATES.next(order.state, "release")
+    deadline_at_ms = _ship_by(order.body, at_ms)
+    released = _released(order.order_id, order.body, open_lines(order), deadline_at_ms)
+    return _moved(order, [released], state=state, deadline_at_ms=deadline_at_ms)
+
+
+def cancel(order: Order, initiator: str, reason: str) -> Change:
+    """End the whole order before anything is packed. Raises `state.conflict` or `orders.reason_missing`."""
+    state = ORDER_STATES.next(order.state, "cancel")
+    check_reason(reason)
+    lines = open_lines(order)
+    refund_minor = order.total_minor - given_back(order)
+    cancelled = OrderCancelled(
+        order_id=order.order_id,
+        payment_id=order.payment_id,
+        initiator=initiator,
+        reason=reason,
+        refund_minor=refund_minor,
+        lines=lines,
+        stock=stock_of(order.body, lines),
+    )
+    return _moved(
+        order,
+        [cancelled],
+        state=state,
+        deadline_at_ms=0,
+        progress=advance(full_progress(order), "cancelled", lines),
+        cancellation=Cancellation(initiator, reason, refund_minor),
+    )
+
+
+def check_reason(reason: str) -> None:
+    """Raise Refusal `orders.reason_missing` unless the reason has 1 to 60 letters."""
+    if not 1 <= len(reason) <= 60:
+        raise Refusal("orders.reason_missing", "The reason has 1 to 60 letters.", field="reason")
+
+
+def cancel_lines(
+    order: Order, lines: Sequence[LineQuantity], initiator: str, reason: str, at_ms: int
+) -> Change:
+    """Take units off the order that are not packed; the last of an order that never shipped cancels it whole.
+
+    Raises `orders.line_unknown`, `orders.quantity_invalid`, `orders.quantity_exceeds`, `orders.reason_missing`,
+    `state.conflict`.
+    """
+    ORDER_STATES.next(order.state, "cancel lines")
+    check_reason(reason)
+    check_lines(order, lines)
+    still_open = {item.line_no: item.quantity for item in open_lines(order)}
+    for index, item in enumerate(lines):
+        if item.quantity > still_open.get(item.line_no, 0):
+            raise Refusal(
+                "orders.quantity_exceeds",
+                f"Line {item.line_no} has {still_open.get(item.line_no, 0)} open, not {item.quantity}.",
+                field=f"lines[{index}].quantity",
+                extra={"line_no": item.line_no, "open": still_open.get(item.line_no, 0)},
+            )
+    if order.state in BEFORE_SHIPMENT and sum(still_open.values()) == sum(item.quantity for item in lines):
+        return cancel(order, initiator, reason)
+    progress = advance(full_progress(order), "cancelled", lines)
+    state, deadline_at_ms = _where(order, progress, at_ms)
+    cancelled = OrderLinesCancelled(
+        order_id=order.order_id,
+        payment_id=order.payment_id,
+        initiator=initiator,
+        reason=reason,
+        refund_minor=refund_for(order, lines),
+        state=state,
+        deadline_at_ms=deadline_at_ms,
+        lines=tuple(lines),
+        stock=stock_of(order.body, lines),
+    )
+    return _moved(order, [cancelled], state=state, deadline_at_ms=deadline_at_ms, progress=progress)
+
+
+def advance(progress: Progress, stage: str, lines: Iterable[LineQuantity]) -> Progress:
+    """Progress with these units counted at a stage: cancelled, packed, shipped, delivered or returned."""
+    counted = list(progress)
+    for item in lines:
+        done = counted[item.line_no - 1]
+        amount = getattr(done, stage) + item.quantity
+        counted[item.line_no - 1] = msgspec.structs.replace(done, **{stage: amount})
+    return tuple(counted)
+
+
+def _where(order: Order, progress: Progress, at_ms: int) -> tuple[str, int]:
+    """State and deadline that follow from progress; the state table has the last word."""
+    pairs = list(zip(order.body.lines, progress, strict=True))
+    packed = sum(done.packed for _, done in pairs)
+    if packed == 0:
+        return order.state, order.deadline_at_ms
+
+    def all_at(stage: str) -> bool:
+        return all(getattr(done, stage) == line.quantity - done.cancelled for line, done in pairs)
+
+    stages = (("delivered", "all delivered"), ("shipped", "all collected"), ("packed", "all packed"))
+    given = next((word for stage, word in stages if all_at(stage)), "part packed")
+    state = ORDER_STATES.next(order.state, given)
+    ends = order.body.complete_after_ms if given == "all delivered" else 0
+    return state, at_ms + ends if ends else 0
+
+
+_STAGES: Mapping[str, type[OrderPacked] | type[OrderShipped] | type[OrderDelivered]] = {
+    "packed": OrderPacked,
+    "shipped": OrderShipped,
+    "delivered": OrderDelivered,
+}
+
+
+def carry(order: Order, stage: str, package_id: str, lines: Sequence[LineQuantity], at_ms: int) -> Change:
+    """A package's units reached a stage: packed, shipped or delivered. Raises Refusal `state.conflict`."""
+    progress = advance(full_progress(order), stage, lines)
+    state, deadline_at_ms = _where(order, progress, at_ms)
+    fact = _STAGES[stage](
+        order_id=order.order_id,
+        package_id=package_id,
+        state=state,
+        deadline_at_ms=deadline_at_ms,
+        lines=tuple(lines),
+    )
+    return _moved(order, [fact], state=state, deadline_at_ms=deadline_at_ms, progress=progress)
+
+
+def complete(order: Order) -> Change:
+    """The time for complaints is over. Raises Refusal `state.conflict` when the order is not delivered."""
+    state = ORDER_STATES.next(order.state, "complete")
+    return _moved(order, [OrderCompleted(order_id=order.order_id)], state=state, deadline_at_ms=0)
+
+
+def give_back(order: Order, return_id: str, lines: Sequence[LineQuantity]) -> Change:
+    """Delivered units came back. The caller has checked them against what was delivered."""
+    state = ORDER_STATES.next(order.state, "return")
+    returned = OrderReturned(
+        order_id=order.order_id,
+        return_id=return_id,
+        state=state,
+        deadline_at_ms=order.deadline_at_ms,
+        lines=tuple(lines),
+    )
+    return _moved(
+        order, [returned], state=state, progress=advance(full_progress(order), "returned", lines)
+    )
+
+
+class Rebuilt(msgspec.Struct, frozen=True):
+    """What a log alone tells of an order."""
+
+    state: str
+    version: int
+    deadline_at_ms: int
+    progress: Progress
+    cancellation: Cancellation | None
