@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,48 +12,15 @@ from tradepost.kernel.errors import Kind, declare_problems
 from tradepost.kernel.market import Market
 from tradepost.kernel.points import Point
 
+if TYPE_CHECKING:
+    from tradepost.trade.catalog import OfferView
+
 LINES_MAX = 5_000
 """Lines of one basket unless the caller sets another bound; real invoices have over 1,000."""
 QUANTITY_MAX = 1_000_000
 """Units of one line where the offer sets no bound of its own."""
 AMOUNT_MAX_MINOR = 10**15
 """The largest basket total; beyond it sums could leave 64 bits."""
-
-
-class PriceFacts(Protocol):
-    """A list price and its window, as `catalog.PriceWindow` has it; `until_ms` 0 is open."""
-
-    @property
-    def currency(self) -> str: ...
-    @property
-    def price_e4(self) -> int: ...
-    @property
-    def from_ms(self) -> int: ...
-    @property
-    def until_ms(self) -> int: ...
-
-
-class OfferFacts(Protocol):
-    """What pricing reads of an offer, as `catalog.OfferView` has it."""
-
-    @property
-    def offer_id(self) -> str: ...
-    @property
-    def seller_id(self) -> str: ...
-    @property
-    def sku_id(self) -> str: ...
-    @property
-    def product_id(self) -> str: ...
-    @property
-    def markets(self) -> tuple[str, ...]: ...
-    @property
-    def prices(self) -> Sequence[PriceFacts]: ...
-    @property
-    def tax_category(self) -> str: ...
-    @property
-    def quantity_max(self) -> int: ...
-    @property
-    def fee_bps(self) -> int: ...
 
 
 class Funder(StrEnum):
@@ -67,7 +34,7 @@ class Funder(StrEnum):
 class PriceLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line to price. `currency` is the one the buyer saw, empty when nobody said."""
 
-    offer: OfferFacts
+    offer: OfferView
     quantity: int
     content_id: str = ""
     creator_id: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.market import Market
@@ -16,7 +17,6 @@ from tradepost.trade.pricing.model import (
     Adjustment,
     Basket,
     BasketLine,
-    OfferFacts,
     Priced,
     PricedLine,
     PriceLine,
@@ -27,10 +27,13 @@ from tradepost.trade.pricing.model import (
     no_adjustments,
 )
 
+if TYPE_CHECKING:
+    from tradepost.trade.catalog import OfferView
+
 _NONE: tuple[Adjustment, ...] = ()
 
 
-def list_price(offer: OfferFacts, market: Market, at_ms: int) -> int | None:
+def list_price(offer: OfferView, market: Market, at_ms: int) -> int | None:
     """The unit price (ten-thousandths of a minor unit) that holds at a moment, or None.
 
     Of several windows that contain the moment the one that opened last wins; of those, the one that ends first.
