@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 
 import pytest
 from tests.arch import rules
@@ -97,6 +98,13 @@ def test_every_capability_has_a_page_and_a_short_front_door() -> None:
         if ast.get_docstring(door) is None:
             broken.append(f"{folder.name}: __init__.py does not say what the capability is")
     assert not broken, "\n" + "\n".join(broken)
+
+
+def test_every_room_has_its_place_in_the_layers() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    layers = " ".join(config["tool"]["importlinter"]["contracts"][0]["layers"])
+    rooms = {module.name.removesuffix(".py").split("/")[0] for module in modules()} - {"__init__", "__main__"}
+    assert [room for room in sorted(rooms) if f"tradepost.{room}" not in layers] == []
 
 
 def test_kernel_stays_small() -> None:
