@@ -100,6 +100,7 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     tax_rate_bps: int = 0
     tax_category: str = "standard"
     pool: str = "shop"
+    limit_per_buyer: int = 0
     components: tuple[StockItem, ...]
     content_id: str = ""
     creator_id: str = ""

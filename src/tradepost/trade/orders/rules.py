@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from tradepost.kernel.errors import Refusal
-from tradepost.kernel.events import Event, EventRow, record
-from tradepost.kernel.money import divide
+from tradepost.kernel.events import Event, record
 from tradepost.trade.orders.model import (
     AWAITING_SHIPMENT,
     CANCELLED,
@@ -18,7 +16,6 @@ from tradepost.trade.orders.model import (
     ORDER_STATES,
     UNPAID,
     Cancellation,
-    LineProgress,
     LineQuantity,
     NewOrder,
     Order,
@@ -26,7 +23,6 @@ from tradepost.trade.orders.model import (
     OrderCancelled,
     OrderCompleted,
     OrderDelivered,
-    OrderLine,
     OrderLinesCancelled,
     OrderPacked,
     OrderPaid,
@@ -38,7 +34,15 @@ from tradepost.trade.orders.model import (
     PlacedLine,
     Progress,
     ReleasedLine,
-    StockItem,
+)
+from tradepost.trade.orders.units import (
+    advance,
+    check_lines,
+    full_progress,
+    given_back,
+    open_lines,
+    refund_for,
+    stock_of,
 )
 
 BEFORE_SHIPMENT = (UNPAID, ON_HOLD, AWAITING_SHIPMENT)
@@ -72,7 +76,8 @@ def new_order(
     state, deadline_at_ms = UNPAID, at_ms + payment_deadline_ms
     facts: list[Event] = []
     if body.total_minor == 0:
-        state, deadline_at_ms, facts = _pay(order_id, payment_id, body, at_ms)
+        everything = [LineQuantity(line.line_no, line.quantity) for line in body.lines]
+        state, deadline_at_ms, facts = _pay(order_id, payment_id, body, everything, at_ms)
     placed = OrderPlaced(
         order_id=order_id,
         checkout_id=checkout_id,
@@ -82,7 +87,7 @@ def new_order(
         market=market,
         currency=currency,
         total_minor=body.total_minor,
-        state=state if not facts else ON_HOLD if body.remorse_ms else AWAITING_SHIPMENT,
+        state=state,
         deadline_at_ms=deadline_at_ms,
         lines=tuple(PlacedLine(li.line_no, li.sku_id, li.quantity, li.total_minor) for li in body.lines),
     )
@@ -118,16 +123,20 @@ def _moved(order: Order, facts: Sequence[Event], **fields: Any) -> Change:
     return Change(msgspec.structs.replace(order, version=order.version + len(facts), **fields), tuple(facts))
 
 
-def _pay(order_id: str, payment_id: str, body: OrderBody, at_ms: int) -> tuple[str, int, list[Event]]:
+def _pay(
+    order_id: str, payment_id: str, body: OrderBody, lines: Sequence[LineQuantity], at_ms: int
+) -> tuple[str, int, list[Event]]:
     state, deadline_at_ms = _after_payment(body, at_ms)
-    stock = stock_of(body, [LineQuantity(line.line_no, line.quantity) for line in body.lines])
     paid = OrderPaid(
-        order_id=order_id, payment_id=payment_id, state=state, deadline_at_ms=deadline_at_ms, stock=stock
+        order_id=order_id,
+        payment_id=payment_id,
+        state=state,
+        deadline_at_ms=deadline_at_ms,
+        stock=stock_of(body, lines),
     )
     facts: list[Event] = [paid]
     if state == AWAITING_SHIPMENT:
-        open_lines = [LineQuantity(line.line_no, line.quantity) for line in body.lines]
-        facts.append(_released(order_id, body, open_lines, deadline_at_ms))
+        facts.append(_released(order_id, body, lines, deadline_at_ms))
     return state, deadline_at_ms, facts
 
 
@@ -153,84 +162,6 @@ def _released(
     )
 
 
-def stock_of(body: OrderBody, lines: Iterable[LineQuantity]) -> tuple[StockItem, ...]:
-    """The stock units behind so many units of lines: kits expanded, summed per SKU."""
-    wanted = {item.line_no: item.quantity for item in lines}
-    found: dict[str, int] = {}
-    for line in body.lines:
-        quantity = wanted.get(line.line_no, 0)
-        if quantity:
-            for unit in line.components:
-                found[unit.sku_id] = found.get(unit.sku_id, 0) + unit.quantity * quantity
-    return tuple(StockItem(sku_id, quantity) for sku_id, quantity in found.items())
-
-
-def full_progress(order: Order) -> Progress:
-    """Progress with an entry per line, also for an order that has not moved yet."""
-    return order.progress or (LineProgress(),) * len(order.body.lines)
-
-
-def open_lines(order: Order) -> tuple[LineQuantity, ...]:
-    """What is neither cancelled nor packed, per line; lines with nothing open are left out."""
-    return tuple(
-        LineQuantity(line.line_no, line.quantity - done.cancelled - done.packed)
-        for line, done in zip(order.body.lines, full_progress(order), strict=True)
-        if line.quantity > done.cancelled + done.packed
-    )
-
-
-def share(total_minor: int, quantity: int, units: int) -> int:
-    """What the first `units` of a line's `quantity` cost: rounded once, so that all units cost the line's total."""
-    return divide(total_minor * units, quantity)
-
-
-def given_back(order: Order) -> int:
-    """What of the lines' totals cancelled and returned units have been worth so far, in minor units."""
-    return sum(
-        share(line.total_minor, line.quantity, done.cancelled + done.returned)
-        for line, done in zip(order.body.lines, full_progress(order), strict=True)
-    )
-
-
-def refund_for(order: Order, lines: Iterable[LineQuantity]) -> int:
-    """What giving these units back is worth beyond all that was given back before, in minor units."""
-    progress = full_progress(order)
-    amount = 0
-    for item in lines:
-        line, done = order.body.lines[item.line_no - 1], progress[item.line_no - 1]
-        before = done.cancelled + done.returned
-        amount += share(line.total_minor, line.quantity, before + item.quantity)
-        amount -= share(line.total_minor, line.quantity, before)
-    return amount
-
-
-def check_lines(order: Order, lines: Sequence[LineQuantity]) -> None:
-    """Raise a Refusal unless each line is known and named once, with one unit or more."""
-    seen: set[int] = set()
-    for index, item in enumerate(lines):
-        if not 1 <= item.line_no <= len(order.body.lines):
-            raise Refusal(
-                "orders.line_unknown",
-                f"Order {order.order_id} has no line {item.line_no}.",
-                field=f"lines[{index}].line_no",
-                expected=f"1 to {len(order.body.lines)}",
-            )
-        if item.quantity < 1 or item.line_no in seen:
-            raise _quantity_invalid(f"lines[{index}].quantity")
-        seen.add(item.line_no)
-    if not lines:
-        raise _quantity_invalid("lines")
-
-
-def _quantity_invalid(field: str) -> Refusal:
-    return Refusal(
-        "orders.quantity_invalid",
-        "Each line is named once, with one unit or more.",
-        field=field,
-        expected="1 or more",
-    )
-
-
 def pay(order: Order, at_ms: int) -> Change:
     """The money is there. A cancelled order gives it back; one that is paid already is not changed."""
     if order.state == CANCELLED:
@@ -240,19 +171,10 @@ def pay(order: Order, at_ms: int) -> Change:
         return _moved(order, [late])
     if order.state != UNPAID:
         return Change(order)
-    state, deadline_at_ms = _after_payment(order.body, at_ms)
-    given = "pay" if state == ON_HOLD else "pay and release"
-    remaining = open_lines(order)
-    paid = OrderPaid(
-        order_id=order.order_id,
-        payment_id=order.payment_id,
-        state=ORDER_STATES.next(order.state, given),
-        deadline_at_ms=deadline_at_ms,
-        stock=stock_of(order.body, remaining),
+    state, deadline_at_ms, facts = _pay(
+        order.order_id, order.payment_id, order.body, open_lines(order), at_ms
     )
-    facts: list[Event] = [paid]
-    if state == AWAITING_SHIPMENT:
-        facts.append(_released(order.order_id, order.body, remaining, deadline_at_ms))
+    ORDER_STATES.next(order.state, "pay" if state == ON_HOLD else "pay and release")
     return _moved(order, facts, state=state, deadline_at_ms=deadline_at_ms)
 
 
@@ -340,16 +262,6 @@ def cancel_lines(
     return _moved(order, [cancelled], state=state, deadline_at_ms=deadline_at_ms, progress=progress)
 
 
-def advance(progress: Progress, stage: str, lines: Iterable[LineQuantity]) -> Progress:
-    """Progress with these units counted at a stage: cancelled, packed, shipped, delivered or returned."""
-    counted = list(progress)
-    for item in lines:
-        done = counted[item.line_no - 1]
-        amount = getattr(done, stage) + item.quantity
-        counted[item.line_no - 1] = msgspec.structs.replace(done, **{stage: amount})
-    return tuple(counted)
-
-
 def _where(order: Order, progress: Progress, at_ms: int) -> tuple[str, int]:
     """State and deadline that follow from progress; the state table has the last word."""
     pairs = list(zip(order.body.lines, progress, strict=True))
@@ -404,16 +316,4 @@ def give_back(order: Order, return_id: str, lines: Sequence[LineQuantity]) -> Ch
         deadline_at_ms=order.deadline_at_ms,
         lines=tuple(lines),
     )
-    return _moved(
-        order, [returned], state=state, progress=advance(full_progress(order), "returned", lines)
-    )
-
-
-class Rebuilt(msgspec.Struct, frozen=True):
-    """What a log alone tells of an order."""
-
-    state: str
-    version: int
-    deadline_at_ms: int
-    progress: Progress
-    cancellation: Cancellation | None
+    return _moved(order, [returned], state=state, progress=advance(full_progress(order), "returned", lines))
