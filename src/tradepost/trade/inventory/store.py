@@ -1,0 +1,187 @@
+"""The SQL of stock. The gene comes first in every key; nothing here decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from tradepost.kernel.errors import Refusal
+from tradepost.kernel.tx import Tx
+from tradepost.trade.inventory.claims import Delta, MovementValues
+from tradepost.trade.inventory.model import Deadline, HoldLine, Level, MovementRow
+from tradepost.trade.inventory.rules import LimitKey, UnitKey
+
+LINE_COLUMNS = (
+    "gene, owner_id, sku_id, location_id, pool, checkout_id, buyer_id, state,"
+    " quantity, open_quantity, shipped, returned, limited, at_ms"
+)
+LINES_BY_OWNER = f"SELECT {LINE_COLUMNS} FROM holds WHERE {{keys}}"
+UNITS_BY_SKU = (
+    "SELECT gene, sku_id, location_id, pool, on_hand, held, reserved, version FROM stock WHERE {keys}"
+)
+MOVEMENTS_BY_REFERENCE = (
+    "SELECT sku_id, reference, kind, location_id, pool, on_hand, held, reserved, at_ms"
+    " FROM movements WHERE {keys}"
+)
+LIMITS_BY_BUYER = "SELECT gene, sku_id, buyer_id, taken FROM buyer_limits WHERE {keys}"
+_TAKE = (
+    "UPDATE stock SET held = held + ? WHERE gene = ? AND sku_id = ? AND location_id = ? AND pool = ?"
+    " AND on_hand - held - reserved >= ?"
+)
+_SHIFT = (
+    "UPDATE stock SET on_hand = on_hand + ?, held = held + ?, reserved = reserved + ?, version = version + ?"
+    " WHERE gene = ? AND sku_id = ? AND location_id = ? AND pool = ?"
+    " AND held + ? >= 0 AND reserved + ? >= 0 AND on_hand - held - reserved + ? >= 0"
+)
+_INSERT_UNIT = (
+    "INSERT INTO stock (gene, sku_id, location_id, pool, on_hand, held, reserved, version)"
+    " VALUES (?,?,?,?,?,0,0,1)"
+)
+_INSERT_LINE = f"INSERT INTO holds ({LINE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_INSERT_MOVEMENT = (
+    "INSERT INTO movements (gene, sku_id, reference, kind, location_id, pool, on_hand, held, reserved, at_ms)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?)"
+)
+_UPDATE_LINE = (
+    "UPDATE holds SET state = ?, open_quantity = ?, shipped = ?, returned = ?, limited = ?"
+    " WHERE gene = ? AND owner_id = ? AND sku_id = ? AND location_id = ? AND pool = ?"
+    " AND state = ? AND open_quantity = ? AND returned = ?"
+)
+_UPDATE_LIMIT = (
+    "UPDATE buyer_limits SET taken = ? WHERE gene = ? AND sku_id = ? AND buyer_id = ? AND taken = ?"
+)
+_INSERT_LIMIT = "INSERT INTO buyer_limits (gene, sku_id, buyer_id, taken) VALUES (?,?,?,?)"
+_INSERT_DEADLINE = (
+    "INSERT INTO hold_deadlines (gene, checkout_id, buyer_id, owners, expires_at_ms) VALUES (?,?,?,?,?)"
+)
+_DEADLINES_DUE = (
+    "SELECT gene, checkout_id, buyer_id, owners, expires_at_ms FROM hold_deadlines"
+    " WHERE expires_at_ms <= ? ORDER BY expires_at_ms, gene, checkout_id LIMIT ?"
+)
+_DELETE_DEADLINE = "DELETE FROM hold_deadlines WHERE gene = ? AND checkout_id = ?"
+_MOVEMENTS_PAGE = (
+    "SELECT sku_id, reference, kind, location_id, pool, on_hand, held, reserved, at_ms FROM movements"
+    " WHERE gene = ? AND sku_id = ? AND (reference > ? OR (reference = ? AND kind > ?))"
+    " ORDER BY reference, kind, location_id, pool LIMIT ?"
+)
+
+_owners = msgspec.json.Decoder(tuple[str, ...]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def lines_of(tx: Tx, keys: Sequence[tuple[int, str]]) -> list[HoldLine]:
+    """The holds, tombstones too, of (gene, owner_id) pairs."""
+    return [HoldLine(*row) for row in tx.query_keys(LINES_BY_OWNER, ("gene", "owner_id"), keys)]
+
+
+def units_of(tx: Tx, keys: Sequence[tuple[int, str]]) -> dict[UnitKey, Level]:
+    """The stock units of (gene, sku_id) pairs."""
+    rows = tx.query_keys(UNITS_BY_SKU, ("gene", "sku_id"), keys)
+    return {(row[0], row[1], row[2], row[3]): Level(*row[1:]) for row in rows}
+
+
+def free_units(tx: Tx, keys: Sequence[tuple[int, str]]) -> list[tuple[int, str, str, str, int]]:
+    """(gene, sku_id, location_id, pool, available) of (gene, sku_id) pairs: all a hold needs to know."""
+    rows = tx.query_keys(UNITS_BY_SKU, ("gene", "sku_id"), keys)
+    return [(r[0], r[1], r[2], r[3], r[4] - r[5] - r[6]) for r in rows]
+
+
+def movements_of(tx: Tx, keys: Sequence[tuple[int, str, str]]) -> list[MovementRow]:
+    """What was recorded under (gene, sku_id, reference) keys."""
+    rows = tx.query_keys(MOVEMENTS_BY_REFERENCE, ("gene", "sku_id", "reference"), keys)
+    return [MovementRow(*row) for row in rows]
+
+
+def movement_page(tx: Tx, gene: int, sku_id: str, after: tuple[str, str], limit: int) -> list[MovementRow]:
+    """Movements of a SKU after a (reference, kind), in that order."""
+    rows = tx.query(_MOVEMENTS_PAGE, (gene, sku_id, after[0], after[0], after[1], limit))
+    return [MovementRow(*row) for row in rows]
+
+
+def taken_of(tx: Tx, keys: Sequence[LimitKey]) -> dict[LimitKey, int]:
+    """What buyers took of limited SKUs; absent means never."""
+    rows = tx.query_keys(LIMITS_BY_BUYER, ("gene", "sku_id", "buyer_id"), keys)
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+def take(tx: Tx, spent: Mapping[UnitKey, int]) -> None:
+    """Count pieces as held, in order of key, so that writers lock rows in one order.
+
+    Raises Refusal `inventory.contended` when another writer was faster: the caller's work rolls back.
+    """
+    rows = [(quantity, *unit, quantity) for unit, quantity in sorted(spent.items())]
+    _expect(tx.execute_many(_TAKE, rows), len(rows))
+
+
+def shift(tx: Tx, deltas: Mapping[UnitKey, Delta]) -> None:
+    """Add to the balances of stock units that exist, in order of key. Raises Refusal `inventory.contended`."""
+    rows = [
+        (d[0], d[1], d[2], 1 if d[0] else 0, *unit, d[1], d[2], d[0] - d[1] - d[2])
+        for unit, d in sorted(deltas.items())
+        if d != (0, 0, 0)
+    ]
+    _expect(tx.execute_many(_SHIFT, rows), len(rows))
+
+
+def insert_units(tx: Tx, units: Mapping[UnitKey, int]) -> None:
+    """New stock units with this many pieces on hand."""
+    tx.execute_many(_INSERT_UNIT, [(*unit, on_hand) for unit, on_hand in sorted(units.items())])
+
+
+def insert_lines(tx: Tx, lines: Iterable[HoldLine]) -> None:
+    """New holds or tombstones."""
+    tx.execute_many(_INSERT_LINE, [msgspec.structs.astuple(line) for line in lines])
+
+
+def insert_movements(tx: Tx, rows: Sequence[MovementValues]) -> None:
+    """Append to the movement log. A key that is there already raises `Taken`."""
+    tx.execute_many(_INSERT_MOVEMENT, rows)
+
+
+def update_lines(tx: Tx, changed: Sequence[tuple[HoldLine, HoldLine]]) -> None:
+    """Hold rows from what they were to what they are. Raises Refusal `inventory.contended`."""
+    rows = [
+        (
+            *(new.state, new.open_quantity, new.shipped, new.returned, new.limited),
+            *(old.gene, old.owner_id, old.sku_id, old.location_id, old.pool),
+            *(old.state, old.open_quantity, old.returned),
+        )
+        for old, new in changed
+    ]
+    _expect(tx.execute_many(_UPDATE_LINE, rows), len(rows))
+
+
+def change_limits(tx: Tx, changes: Mapping[LimitKey, int], taken: Mapping[LimitKey, int]) -> None:
+    """Add to what buyers took. Raises Refusal `inventory.contended` when it changed since `taken` was read."""
+    old = [(taken[key] + change, *key, taken[key]) for key, change in sorted(changes.items()) if key in taken]
+    _expect(tx.execute_many(_UPDATE_LIMIT, old), len(old))
+    tx.execute_many(
+        _INSERT_LIMIT, [(*key, change) for key, change in sorted(changes.items()) if key not in taken]
+    )
+
+
+def insert_deadlines(tx: Tx, deadlines: Iterable[Deadline]) -> None:
+    """Moments at which the reaper asks for a checkout."""
+    rows = [(d.gene, d.checkout_id, d.buyer_id, _encode(d.owners), d.expires_at_ms) for d in deadlines]
+    tx.execute_many(_INSERT_DEADLINE, rows)
+
+
+def deadlines_due(tx: Tx, now_ms: int, limit: int) -> list[Deadline]:
+    """What has fallen due on this shard, oldest first."""
+    rows = tx.query(_DEADLINES_DUE, (now_ms, limit))
+    return [Deadline(row[0], row[1], row[2], _owners(row[3]), row[4]) for row in rows]
+
+
+def delete_deadlines(tx: Tx, keys: Iterable[tuple[int, str]]) -> None:
+    """Forget deadlines; those that are gone already stay gone."""
+    tx.execute_many(_DELETE_DEADLINE, list(keys))
+
+
+def _expect(matched: int, rows: int) -> None:
+    if matched != rows:
+        raise Refusal(
+            "inventory.contended",
+            f"{rows - matched} of {rows} rows were changed by another writer.",
+            extra={"retry_after_s": 1},
+        )
