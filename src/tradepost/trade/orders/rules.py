@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Event, record
 from tradepost.trade.orders.model import (
     AWAITING_SHIPMENT,
