@@ -1,0 +1,110 @@
+"""The SQL of the journal: rows are inserted and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from tradepost.kernel.errors import Refusal
+from tradepost.kernel.tx import Row, Tx
+from tradepost.trade.ledger.model import Entry, Pending, Transaction
+from tradepost.trade.ledger.rules import Key
+
+PAGE_ROWS = 5_000
+_COLUMNS = "gene, transaction_id, kind, state, currency, entries, reference, pending_id, at_ms"
+BY_ID = f"SELECT {_COLUMNS} FROM journal WHERE {{keys}}"
+BY_PREFIX = (
+    f"SELECT {_COLUMNS} FROM journal WHERE gene = ? AND transaction_id >= ? AND transaction_id < ?"
+    " ORDER BY transaction_id"
+)
+PAGE = f"SELECT {_COLUMNS} FROM journal WHERE gene = ? AND transaction_id > ? ORDER BY transaction_id LIMIT ?"
+NEXT_GENE = "SELECT MIN(gene) FROM journal WHERE gene > ?"
+PENDING_BY_ID = "SELECT gene, transaction_id, amount_minor, resolved_minor FROM journal_pending WHERE {keys}"
+_ALL_PENDING = "SELECT gene, transaction_id, amount_minor, resolved_minor FROM journal_pending"
+_INSERT = f"INSERT INTO journal ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"
+_INSERT_PENDING = (
+    "INSERT INTO journal_pending (gene, transaction_id, amount_minor, resolved_minor) VALUES (?,?,?,0)"
+)
+_RESOLVE = (
+    "UPDATE journal_pending SET resolved_minor = resolved_minor + ? WHERE gene = ? AND transaction_id = ?"
+    " AND resolved_minor + ? <= amount_minor"
+)
+
+_encode = msgspec.json.Encoder().encode
+_entries = msgspec.json.Decoder(tuple[Entry, ...]).decode
+
+
+def find(tx: Tx, keys: Sequence[Key]) -> dict[Key, Transaction]:
+    """The transactions that are there of (gene, transaction_id) pairs."""
+    rows = tx.query_keys(BY_ID, ("gene", "transaction_id"), keys)
+    return {(row[0], row[1]): _read(row) for row in rows}
+
+
+def starting_with(tx: Tx, gene: int, prefix: str) -> list[Transaction]:
+    """Transactions whose id is the prefix, a dot and more, in order of id."""
+    return [_read(row) for row in tx.query(BY_PREFIX, (gene, f"{prefix}.", f"{prefix}/"))]
+
+
+def scan(tx: Tx) -> Iterator[Transaction]:
+    """Every transaction of this shard in order of key, some thousands in memory at a time."""
+    gene, after = -1, ""
+    while True:
+        if not after:
+            [(following,)] = tx.query(NEXT_GENE, (gene,))
+            if following is None:
+                return
+            gene = following
+        rows = tx.query(PAGE, (gene, after, PAGE_ROWS))
+        for row in rows:
+            yield _read(row)
+        after = rows[-1][1] if len(rows) == PAGE_ROWS else ""
+
+
+def insert(tx: Tx, transactions: Iterable[Transaction]) -> None:
+    """Append to the journal."""
+    rows = [
+        (
+            *(t.gene, t.transaction_id, t.kind, t.state, t.currency, _encode(t.entries)),
+            *(t.reference, t.pending_id, t.at_ms),
+        )
+        for t in transactions
+    ]
+    tx.execute_many(_INSERT, rows)
+
+
+def insert_pending(tx: Tx, transactions: Iterable[Transaction]) -> None:
+    """Remember how much of pending transactions can be resolved."""
+    tx.execute_many(_INSERT_PENDING, [(t.gene, t.transaction_id, t.amount_minor) for t in transactions])
+
+
+def find_pending(tx: Tx, keys: Sequence[Key]) -> dict[Key, Pending]:
+    """What is left of pending transactions."""
+    rows = tx.query_keys(PENDING_BY_ID, ("gene", "transaction_id"), keys)
+    return {(row[0], row[1]): Pending(*row) for row in rows}
+
+
+def all_pending(tx: Tx) -> list[Pending]:
+    """Every pending transaction of this shard, resolved ones too."""
+    return [Pending(*row) for row in tx.query(_ALL_PENDING)]
+
+
+def resolve(tx: Tx, added: Mapping[Key, int]) -> None:
+    """Count amounts as resolved. Raises Refusal `ledger.pending_exceeded` when another writer was faster."""
+    rows = [(amount, *key, amount) for key, amount in sorted(added.items()) if amount]
+    if tx.execute_many(_RESOLVE, rows) != len(rows):
+        raise Refusal("ledger.pending_exceeded", "Another writer resolved it meanwhile.")
+
+
+def _read(row: Row) -> Transaction:
+    return Transaction(
+        gene=row[0],
+        transaction_id=row[1],
+        kind=row[2],
+        state=row[3],
+        currency=row[4],
+        entries=_entries(row[5]),
+        reference=row[6],
+        pending_id=row[7],
+        at_ms=row[8],
+    )
