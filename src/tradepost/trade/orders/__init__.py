@@ -5,6 +5,7 @@ from tradepost.trade.orders.api import (
     cancel_lines,
     cancel_order,
     complete_orders,
+    defer_deadline,
     find_seller_order,
     get_order,
     list_seller_orders,
@@ -26,8 +27,8 @@ from tradepost.trade.orders.model import (
     SellerOrder,
     StockItem,
 )
-from tradepost.trade.orders.rules import new_order
-from tradepost.trade.orders.units import full_progress, open_lines, refund_for, stock_of
+from tradepost.trade.orders.rules import check_reason, new_order
+from tradepost.trade.orders.units import check_lines, full_progress, open_lines, refund_for, stock_of
 
 __all__ = [
     "ORDER_STATES",
@@ -41,7 +42,10 @@ __all__ = [
     "StockItem",
     "cancel_lines",
     "cancel_order",
+    "check_lines",
+    "check_reason",
     "complete_orders",
+    "defer_deadline",
     "find_seller_order",
     "full_progress",
     "get_order",

@@ -154,6 +154,11 @@ def unshipped_orders(tx: Tx, now_ms: int, limit: int) -> list[str]:
     return store.due_orders(tx, AWAITING_SHIPMENT, now_ms, limit)
 
 
+def defer_deadline(tx: Tx, order_id: str, until_ms: int) -> None:
+    """Look at an order's deadline again later. It moves the row's timer only: nothing happened to the order."""
+    store.set_deadline(tx, order_id, until_ms)
+
+
 def seller_view(order: Order) -> Order:
     """The order as its seller may see it: without address and email unless it is released and stands."""
     if order.state in rules.SHOWS_ADDRESS:

@@ -368,7 +368,7 @@ declare_problems(
         ),
         "orders.reason_missing": (
             Kind.INVALID,
-            "A cancellation needs a reason",
+            "A reason is needed",
             "Send a reason code of 1 to 60 letters.",
         ),
     }

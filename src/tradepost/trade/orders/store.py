@@ -113,6 +113,14 @@ def due_orders(tx: Tx, state: str, now_ms: int, limit: int) -> list[str]:
     return [row[0] for row in rows]
 
 
+def set_deadline(tx: Tx, order_id: str, deadline_at_ms: int) -> None:
+    """Set the timer of a row that still has one."""
+    tx.execute(
+        "UPDATE orders SET deadline_at_ms=? WHERE gene=? AND order_id=? AND deadline_at_ms>0",
+        (deadline_at_ms, gene_of(order_id), order_id),
+    )
+
+
 def order_log(tx: Tx, order_id: str) -> list[EventRow]:
     """The order's own events, oldest first."""
     rows = tx.query(
