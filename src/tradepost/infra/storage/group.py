@@ -47,7 +47,10 @@ class TransactionLost(Exception):
 class Engine(Protocol):
     """What group commit needs of a database connection."""
 
-    tx: Tx
+    @property
+    def tx(self) -> Tx:
+        """The view that works and handlers get."""
+        ...
 
     def begin(self) -> None:
         """Open a write transaction."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sqlite3
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from tradepost.infra.storage.group import TransactionLost
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.tx import Row, Signal, Taken, Value, marks
 
 IN_SLICE = 500
+KEYS_SLICE = 256
 _INSERT_EVENTS = (
     "INSERT INTO events (gene, aggregate_id, version, type, at_ms, payload, buyer_id, seller_id, sequence)"
     " VALUES (?,?,?,?,?,?,?,?,?)"
@@ -31,7 +35,7 @@ def connect_writer(path: str, *, uri: bool = False) -> sqlite3.Connection:
 def connect_reader(path: str) -> sqlite3.Connection:
     """A connection that cannot write."""
     connection = sqlite3.connect(
-        f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        f"file:{quote(path)}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
     )
     connection.execute("PRAGMA query_only=1")
     connection.execute("PRAGMA cache_size=-16384")
@@ -57,7 +61,10 @@ class SqliteTx:
     def query(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         """See `kernel.tx.Tx.query`."""
         self.statements += 1
-        return self.connection.execute(sql, params).fetchall()
+        try:
+            return self.connection.execute(sql, params).fetchall()
+        except sqlite3.OperationalError as error:
+            raise _trouble(error) from error
 
     def query_in(self, sql: str, values: Iterable[Value], params: Sequence[Value] = ()) -> list[Row]:
         """See `kernel.tx.Tx.query_in`."""
@@ -68,6 +75,19 @@ class SqliteTx:
             rows += self.query(sql.replace("{in}", marks(len(piece))), [*params, *piece])
         return rows
 
+    def query_keys(
+        self, sql: str, columns: Sequence[str], keys: Sequence[Sequence[Value]], params: Sequence[Value] = ()
+    ) -> list[Row]:
+        """See `kernel.tx.Tx.query_keys`. Padded to powers of two, so few texts serve all sizes."""
+        rows: list[Row] = []
+        for start in range(0, len(keys), KEYS_SLICE):
+            piece = list(keys[start : start + KEYS_SLICE])
+            size = 1 << (len(piece) - 1).bit_length()
+            piece += [piece[-1]] * (size - len(piece))
+            values = [value for key in piece for value in key]
+            rows += self.query(sql.replace("{keys}", _any_of(tuple(columns), size)), [*params, *values])
+        return rows
+
     def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
         """See `kernel.tx.Tx.execute`."""
         self.statements += 1
@@ -75,6 +95,8 @@ class SqliteTx:
             return self.connection.execute(sql, params).rowcount
         except sqlite3.IntegrityError as error:
             raise _taken(error) from error
+        except sqlite3.OperationalError as error:
+            raise _trouble(error) from error
 
     def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> int:
         """See `kernel.tx.Tx.execute_many`."""
@@ -85,6 +107,8 @@ class SqliteTx:
             return self.connection.executemany(sql, rows).rowcount
         except sqlite3.IntegrityError as error:
             raise _taken(error) from error
+        except sqlite3.OperationalError as error:
+            raise _trouble(error) from error
 
     def emit(self, rows: Iterable[EventRow]) -> None:
         """See `kernel.tx.Tx.emit`."""
@@ -95,9 +119,30 @@ class SqliteTx:
         self.signals.append(Signal(topic, key, value))
 
 
+@functools.cache
+def _any_of(columns: tuple[str, ...], size: int) -> str:
+    one = "(" + " AND ".join(f"{column}=?" for column in columns) + ")"
+    return "(" + " OR ".join([one] * size) + ")"
+
+
 def _taken(error: sqlite3.IntegrityError) -> Exception:
     unique = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
     return Taken(str(error)) if error.sqlite_errorcode in unique else error
+
+
+_DISK_TROUBLE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+}
+
+
+def _trouble(error: sqlite3.OperationalError) -> Exception:
+    """What befalls the whole database is nobody's own mistake: the group is lost, not the work refused."""
+    primary = (error.sqlite_errorcode or 0) & 0xFF
+    return TransactionLost(str(error)) if primary in _DISK_TROUBLE else error
 
 
 class SqliteEngine:
@@ -109,6 +154,7 @@ class SqliteEngine:
         self.sequence = 0
         self._sequence_at_begin = 0
         self._signals_at_mark = 0
+        self._events_written = False
 
     def load_sequence(self) -> None:
         """Go on counting the shard's event stream where the file left off."""
@@ -119,19 +165,25 @@ class SqliteEngine:
         """Take the write lock. Raises TransactionLost when the database refuses."""
         self.tx.events.clear()
         self.tx.signals.clear()
+        self._events_written = False
         self._sequence_at_begin = self.sequence
         self._statement("BEGIN IMMEDIATE")
 
     def commit(self) -> list[Signal]:
         """Make the transaction durable. Raises TransactionLost when the disk says no."""
         self._statement("COMMIT")
+        if self._events_written:
+            self.tx.signals.append(Signal("events", str(self.tx.shard)))
         return list(self.tx.signals)
 
     def rollback(self) -> None:
         """Drop the transaction if one is open and take back the sequence numbers it used."""
         self.sequence = self._sequence_at_begin
         if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
+            with contextlib.suppress(
+                sqlite3.Error
+            ):  # it is gone either way; `begin` tells if the file is too
+                self.connection.execute("ROLLBACK")
 
     def savepoint(self) -> None:
         """Mark where `undo` returns to."""
@@ -159,6 +211,7 @@ class SqliteEngine:
             ]
             self.tx.execute_many(_INSERT_EVENTS, rows)
             self.sequence += len(rows)
+            self._events_written = True
             self.tx.events.clear()
         self._statement("RELEASE work")
 

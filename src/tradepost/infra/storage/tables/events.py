@@ -67,6 +67,5 @@ IDEMPOTENCY = Table(
     small("status"),
     blob("response"),
     number("at_ms"),
-    Index("idempotency_by_time", "at_ms"),
     sqlite_with_rowid=False,
 )

@@ -1,0 +1,24 @@
+"""The events room: what follows from a commit is delivered at least once, in order per aggregate."""
+
+from tradepost.events.bus import Bus, DirectBus
+from tradepost.events.idempotency import Kept
+from tradepost.events.letters import dead_letters, replay_dead_letter
+from tradepost.events.model import Retry
+from tradepost.events.runtime import Runtime
+from tradepost.events.store import Delivery
+from tradepost.events.stream import StreamPage, aggregate_log, read_stream, stream_page
+
+__all__ = [
+    "Bus",
+    "Delivery",
+    "DirectBus",
+    "Kept",
+    "Retry",
+    "Runtime",
+    "StreamPage",
+    "aggregate_log",
+    "dead_letters",
+    "read_stream",
+    "replay_dead_letter",
+    "stream_page",
+]

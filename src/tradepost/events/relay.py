@@ -1,0 +1,95 @@
+"""The relay of one shard: under a lease it reads on from its cursor and gives the bus page after page.
+
+A page counts as relayed when the bus has taken it; only then the cursor moves. Dying anywhere in between repeats
+the page, which inbox and deliveries make harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tradepost.events import store
+from tradepost.events.bus import Bus
+from tradepost.events.deferred import Deferred
+from tradepost.events.model import LeaseLost
+from tradepost.kernel.tx import Storage
+from tradepost.kernel.world import World
+
+RELAY = "main"
+LEASE_MS = 10_000
+PAGE_ROWS = 512
+SPAN = 4_096
+SKIPPED_MAX = 4_096
+
+
+class Relay:
+    """One shard's cursor. Events of types that nobody wants are passed over inside the database."""
+
+    def __init__(
+        self,
+        db: Storage,
+        world: World,
+        shard: int,
+        owner: str,
+        bus: Bus,
+        deferred: Deferred,
+        types: Sequence[str],
+    ) -> None:
+        self.shard = shard
+        self._db = db
+        self._world = world
+        self._owner = owner
+        self._bus = bus
+        self._deferred = deferred
+        self._types = tuple(types)
+        self._lease_until_ms = 0
+        self._cursor = 0
+        self._written = 0
+
+    async def step(self) -> int:
+        """Relay one page; how many events it passed, 0 at the end of the stream or without the lease."""
+        if not await self._hold_lease():
+            return 0
+        page = await self._db.read(self.shard, store.read_page, self._cursor, self._types, SPAN, PAGE_ROWS)
+        passed = page.upto - self._cursor
+        if page.rows:
+            await self._bus.publish(self.shard, page.rows)
+        if page.rows or page.upto - self._written > SKIPPED_MAX:
+            await self._advance(page.upto)
+        self._cursor = page.upto
+        return passed
+
+    async def release(self) -> None:
+        """Give the lease back."""
+        if self._lease_until_ms:
+            self._lease_until_ms = 0
+            await self._db.transact(self.shard, store.free_lease, RELAY, self._owner, self._cursor)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process holds the shard's lease now."""
+        return self._world.now_ms() < self._lease_until_ms
+
+    async def _hold_lease(self) -> bool:
+        now_ms = self._world.now_ms()
+        if self._lease_until_ms - now_ms > LEASE_MS // 2:
+            return True
+        held = self._lease_until_ms > now_ms
+        until_ms = now_ms + LEASE_MS
+        cursor = await self._db.transact(self.shard, store.take_lease, RELAY, self._owner, now_ms, until_ms)
+        if cursor is None:
+            self._lease_until_ms = 0
+            return False
+        if not held:
+            self._cursor = self._written = cursor
+            await self._deferred.load(self.shard)
+        self._lease_until_ms = until_ms
+        return True
+
+    async def _advance(self, sequence: int) -> None:
+        until_ms = self._world.now_ms() + LEASE_MS
+        if not await self._db.transact(self.shard, store.advance, RELAY, self._owner, sequence, until_ms):
+            self._lease_until_ms = 0
+            raise LeaseLost(f"shard {self.shard} is relayed by another process")
+        self._written = sequence
+        self._lease_until_ms = until_ms

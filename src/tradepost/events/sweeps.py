@@ -1,0 +1,52 @@
+"""Timers: every sweep asks each shard what has fallen due, at most 256 rows at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from tradepost.kernel.events import Sweep
+from tradepost.kernel.tx import Storage
+from tradepost.kernel.world import World
+
+SWEEP_ROWS = 256
+
+log = logging.getLogger("tradepost.events")
+
+
+class Sweeps:
+    """When each sweep runs next on each shard. The moments that matter are columns, so a restart loses nothing."""
+
+    def __init__(self, db: Storage, world: World, sweeps: Sequence[Sweep]) -> None:
+        self._db = db
+        self._world = world
+        self._sweeps = tuple(sweeps)
+        self._next_ms: dict[tuple[str, int], int] = {}
+        self._last: dict[tuple[str, int], Sequence[Any]] = {}
+
+    async def step(self, shard: int) -> int:
+        """Run the sweeps that are due on a shard; how many rows they dealt with. A failing one waits its turn."""
+        done = 0
+        for sweep in self._sweeps:
+            now_ms = self._world.now_ms()
+            if self._next_ms.get((sweep.name, shard), 0) <= now_ms:
+                self._next_ms[sweep.name, shard] = now_ms + sweep.every_ms
+                try:
+                    done += await self._run(sweep, shard, now_ms)
+                except Exception:
+                    log.exception("sweep %s failed on shard %s", sweep.name, shard)
+        return done
+
+    async def _run(self, sweep: Sweep, shard: int, now_ms: int) -> int:
+        items = await self._db.read(shard, sweep.due, now_ms, SWEEP_ROWS)
+        if not items:
+            return 0
+        await sweep.act(items)
+        place = (sweep.name, shard)
+        if len(items) >= SWEEP_ROWS and items != self._last.get(place):
+            self._last[place] = items
+            self._next_ms[place] = now_ms  # a full page: more of it may wait, unless the same rows come again
+        else:
+            self._last.pop(place, None)
+        return len(items)
