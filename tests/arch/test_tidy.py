@@ -37,6 +37,11 @@ PLANTED: list[tuple[rules.Rule, str, str]] = [
         "trade/orders/store.py",
         "ADD = 'INSERT INTO a VALUES (?) ON CONFLICT DO NOTHING'",
     ),
+    (
+        rules.sql_holds_no_values,
+        "trade/orders/store.py",
+        "F = f'SELECT state FROM orders WHERE order_id = {order_id}'",
+    ),
     (rules.promises_are_written, "kernel/x.py", "'''Doc.'''\ndef act():\n    pass"),
     (
         rules.promises_are_written,
@@ -65,6 +70,11 @@ ALLOWED: list[tuple[rules.Rule, str, str]] = [
     (rules.time_and_chance_come_from_world, "kernel/world.py", "import time\nat = time.time_ns()"),
     (rules.numbers_are_exact, "surfaces/api/x.py", "timeout_s = 0.5"),
     (rules.sql_stays_in_store, "trade/orders/store.py", "ALL = 'SELECT * FROM orders'"),
+    (
+        rules.sql_holds_no_values,
+        "trade/orders/store.py",
+        "ALL = f'SELECT {_COLUMNS} FROM orders WHERE {where}'",
+    ),
     (rules.sql_stays_in_store, "trade/orders/api.py", "def a():\n    '''Update the row.'''"),
     (rules.front_doors_only, "trade/catalog/api.py", "from tradepost.trade.catalog.store import x"),
     (rules.front_doors_only, "app.py", "from tradepost.trade.orders import react"),
