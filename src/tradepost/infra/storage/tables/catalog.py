@@ -80,6 +80,7 @@ OFFER_MARKETS = Table(
     gene(),
     ident("offer_id", primary_key=True),
     text("market", 8, primary_key=True),
+    ident("seller_id"),
     small("listed"),
     Index("offer_markets_by_market", "market", "listed", "offer_id"),
     sqlite_with_rowid=False,

@@ -1,0 +1,80 @@
+"""What is sold: products, SKUs, kits, and offers with prices per currency and time; bulk import and export."""
+
+from tradepost.trade.catalog.api import (
+    OfferPage,
+    add_sku,
+    change_offer,
+    change_product,
+    create_offer,
+    create_product,
+    create_sku,
+    find_product,
+    find_sku,
+    home_skus,
+    move_offer,
+    note_sellers,
+    offer_views,
+    offers_in_market,
+    offers_of_seller,
+    rename_sku,
+    sku_homes,
+    skus_by_code,
+)
+from tradepost.trade.catalog.bulk_export import export_rows
+from tradepost.trade.catalog.bulk_import import ImportReport, RefusedRow, StockRow, import_rows
+from tradepost.trade.catalog.bulk_rows import COLUMNS
+from tradepost.trade.catalog.model import (
+    OFFER_STATES,
+    Component,
+    Offer,
+    OfferTerms,
+    OfferView,
+    PriceWindow,
+    Product,
+    SellerFacts,
+    Sku,
+    SkuHome,
+)
+from tradepost.trade.catalog.offer_book import OfferBook
+from tradepost.trade.catalog.react import CONSUMERS
+from tradepost.trade.catalog.rules import price_at
+
+__all__ = [
+    "COLUMNS",
+    "CONSUMERS",
+    "OFFER_STATES",
+    "Component",
+    "ImportReport",
+    "Offer",
+    "OfferBook",
+    "OfferPage",
+    "OfferTerms",
+    "OfferView",
+    "PriceWindow",
+    "Product",
+    "RefusedRow",
+    "SellerFacts",
+    "Sku",
+    "SkuHome",
+    "StockRow",
+    "add_sku",
+    "change_offer",
+    "change_product",
+    "create_offer",
+    "create_product",
+    "create_sku",
+    "export_rows",
+    "find_product",
+    "find_sku",
+    "home_skus",
+    "import_rows",
+    "move_offer",
+    "note_sellers",
+    "offer_views",
+    "offers_in_market",
+    "offers_of_seller",
+    "price_at",
+    "rename_sku",
+    "sku_homes",
+    "skus_by_code",
+]
