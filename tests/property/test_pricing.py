@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tradepost.kernel.market import Market
 from tradepost.trade import pricing, shipping, tax
-from tradepost.trade.catalog.model import Component, OfferView, PriceWindow
+from tradepost.trade.catalog import Component, OfferView, PriceWindow
 from tradepost.trade.pricing import Adjustment, Funder, PriceLine, Proposal
 
 MARKETS = st.builds(

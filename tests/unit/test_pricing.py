@@ -11,7 +11,7 @@ import pytest
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.market import Market
 from tradepost.trade import pricing, shipping, tax
-from tradepost.trade.catalog.model import Component, OfferView, PriceWindow
+from tradepost.trade.catalog import Component, OfferView, PriceWindow
 from tradepost.trade.pricing import Basket, Funder, Priced, PriceLine, Proposal
 
 GB = Market(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -30,10 +29,8 @@ from tradepost.trade.cart.model import (
     SoldOut,
     Warnings,
 )
+from tradepost.trade.catalog import OfferView
 from tradepost.trade.pricing import list_price
-
-if TYPE_CHECKING:
-    from tradepost.trade.catalog import OfferView
 
 Lines = dict[str, CartLine]
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from tradepost.kernel.errors import Kind, declare_problems
 from tradepost.kernel.market import Market
 from tradepost.kernel.points import Point
-
-if TYPE_CHECKING:
-    from tradepost.trade.catalog import OfferView
+from tradepost.trade.catalog import OfferView
 
 LINES_MAX = 5_000
 """Lines of one basket unless the caller sets another bound; real invoices have over 1,000."""

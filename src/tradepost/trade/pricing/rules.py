@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.market import Market
 from tradepost.kernel.money import PRICE_SCALE, Rounding, divide, split
+from tradepost.trade.catalog import OfferView
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
     AMOUNT_MAX_MINOR,
@@ -26,9 +26,6 @@ from tradepost.trade.pricing.model import (
     TaxRule,
     no_adjustments,
 )
-
-if TYPE_CHECKING:
-    from tradepost.trade.catalog import OfferView
 
 _NONE: tuple[Adjustment, ...] = ()
 
