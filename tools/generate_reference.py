@@ -14,29 +14,17 @@ from typing import Any
 import msgspec
 
 import tradepost
-from tradepost.kernel.errors import Kind, problem_table
+from tradepost.kernel.errors import problem_table
 from tradepost.kernel.events import event_types
 from tradepost.kernel.points import points
 from tradepost.kernel.states import state_tables
+from tradepost.surfaces.api.problems import status_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NOTE = (
     "<!-- Written by tools/generate_reference.py from the code: change the code, then run `make docs`. -->\n"
 )
 PREFIX = "TRADEPOST_"
-
-STATUSES: dict[Kind, int] = {
-    Kind.INVALID: 400,
-    Kind.UNAUTHENTICATED: 401,
-    Kind.FORBIDDEN: 403,
-    Kind.NOT_FOUND: 404,
-    Kind.CONFLICT: 409,
-    Kind.TOO_LARGE: 413,
-    Kind.UNPROCESSABLE: 422,
-    Kind.LIMITED: 429,
-    Kind.INTERNAL: 500,
-    Kind.OVERLOADED: 503,
-}
 
 
 def import_everything() -> None:
@@ -73,7 +61,7 @@ def errors() -> str:
         for code in codes:
             problem = problem_table()[code]
             parts.append(f"### `{code}`\n")
-            parts.append(f"{STATUSES[problem.kind]} ({problem.kind.value}). {problem.title}.\n")
+            parts.append(f"{status_of(code, problem)} ({problem.kind.value}). {problem.title}.\n")
             parts.append(f"What to do: {problem.remedy}\n")
     return "\n".join(parts)
 

@@ -32,7 +32,3 @@ def test_every_setting_has_a_meaning(generator: ModuleType) -> None:
     settings = importlib.import_module("tradepost.settings")
     mute = [path for path, _, _, meaning in generator.leaves(settings.Settings, ()) if not meaning]
     assert mute == []
-
-
-def test_every_kind_of_problem_has_a_status(generator: ModuleType) -> None:
-    assert set(generator.STATUSES) == set(generator.Kind)

@@ -29,7 +29,7 @@ Conversation = Generator[bytes, tuple[int, bytes], None]
 """Requests that depend on answers: yields request bytes, is sent (status, body)."""
 
 _HEAD_END = b"\r\n\r\n"
-_RECEIVE = 1 << 18
+_RECEIVE = 1 << 14  # a larger buffer comes from mmap on every call and doubles the cost of an answer
 _SECOND = 1_000_000_000
 
 
