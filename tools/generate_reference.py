@@ -173,15 +173,32 @@ def api() -> str:
     document = importlib.import_module("tradepost.surfaces.api.openapi").document()
     parts = [
         "# HTTP API\n",
-        "The full document, with schemas and examples, is served at `/docs` and `/openapi.json`.\n",
+        "A running server shows every route with schemas and examples at `/docs`; the document is at `/openapi.json`. "
+        f"{document['info']['description']}\n",
     ]
-    rows = []
-    for path, methods in sorted(document["paths"].items()):
+    tags: dict[str, list[str]] = {}
+    for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            answers = ", ".join(sorted(operation.get("responses", {})))
-            rows.append((f"`{method.upper()} {path}`", operation.get("summary", ""), answers))
-    parts.append(table(("route", "what it does", "answers"), iter(rows)))
+            tags.setdefault(operation["tags"][0], []).append(route(method.upper(), path, operation))
+    for tag, routes in tags.items():
+        parts += [f"## {tag}\n", *routes]
     return "\n".join(parts)
+
+
+def route(method: str, path: str, operation: dict[str, Any]) -> str:
+    """One route: what it does, what it needs, what it answers."""
+    given = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] != "path"]
+    lines = [
+        f"### `{method} {path}`\n",
+        f"{operation['summary'].rstrip('.')}. {operation.get('description', '')}".strip(),
+    ]
+    if given:
+        lines.append(f"\nTakes {', '.join(f'`{name}`' for name in given)}.")
+    lines.append("")
+    for status, answer in operation["responses"].items():
+        codes = "" if status.startswith("2") else f": {answer['description'].rstrip('.')}"
+        lines.append(f"- {status}{codes}")
+    return "\n".join(lines) + "\n"
 
 
 PAGES: dict[str, tuple[str, Callable[[], str]]] = {
