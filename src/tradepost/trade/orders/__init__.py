@@ -18,6 +18,8 @@ from tradepost.trade.orders.api import (
 )
 from tradepost.trade.orders.log import Rebuilt, rebuild
 from tradepost.trade.orders.model import (
+    IMMEDIATE,
+    ON_SHIPMENT,
     ORDER_STATES,
     LineQuantity,
     NewOrder,
@@ -31,6 +33,8 @@ from tradepost.trade.orders.rules import check_reason, new_order
 from tradepost.trade.orders.units import check_lines, full_progress, open_lines, refund_for, stock_of
 
 __all__ = [
+    "IMMEDIATE",
+    "ON_SHIPMENT",
     "ORDER_STATES",
     "LineQuantity",
     "NewOrder",

@@ -128,6 +128,7 @@ class OrderBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: dict[str, str] = {}
     email: str = ""
     quote_hash: str = ""
+    risk: str = ""
 
 
 class NewOrder(msgspec.Struct, frozen=True, array_like=True):
