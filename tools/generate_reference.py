@@ -163,7 +163,7 @@ def kind_of(annotation: Any) -> str:
 
 def cli() -> str:
     """The page of the command line."""
-    module = importlib.import_module("tradepost.surfaces.cli.app")
+    module = importlib.import_module("tradepost.surfaces.cli.__main__")
     text = module.app.generate_docs(output_format="markdown", heading_level=1)
     return str(text).strip() + "\n"
 
@@ -207,7 +207,7 @@ PAGES: dict[str, tuple[str, Callable[[], str]]] = {
     "state-machines.md": ("", state_machines),
     "points.md": ("", point_page),
     "settings.md": ("tradepost.settings", settings),
-    "cli.md": ("tradepost.surfaces.cli.app", cli),
+    "cli.md": ("tradepost.surfaces.cli.__main__", cli),
     "api.md": ("tradepost.surfaces.api.openapi", api),
 }
 """Page to (the module that must exist for it, its writer)."""
