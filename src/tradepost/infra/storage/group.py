@@ -12,6 +12,8 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import BATCH_ITEMS_MAX, BatchHandler, Signal, Tx
 
 RERUNS_MAX = 3
+QUEUE_CALLS_MAX = 4096
+GROUP_CALLS_MAX = 1024
 BATCH_ROWS_MAX = 4096
 
 
@@ -83,6 +85,15 @@ def unavailable(error: BaseException) -> Refusal:
         "storage.unavailable",
         f"The commit failed ({type(error).__name__}: {error}).",
         extra={"retry_after_s": 2},
+    )
+
+
+def overloaded() -> Refusal:
+    """The refusal of a full queue: nothing was changed, come back in a second."""
+    return Refusal(
+        "storage.overloaded",
+        f"More than {QUEUE_CALLS_MAX} calls are waiting.",
+        extra={"retry_after_s": 1},
     )
 
 

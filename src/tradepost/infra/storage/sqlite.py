@@ -8,21 +8,30 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tradepost.infra.storage.group import Call, run_group, unavailable
+from tradepost.infra.storage.group import (
+    GROUP_CALLS_MAX,
+    QUEUE_CALLS_MAX,
+    Call,
+    TransactionLost,
+    overloaded,
+    run_group,
+    unavailable,
+)
 from tradepost.infra.storage.sqlite_engine import SqliteEngine, SqliteTx, connect_reader, connect_writer
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.kernel.tx import BatchHandler, Signal
 
-QUEUE_CALLS_MAX = 4096
-GROUP_CALLS_MAX = 1024
 READS_MAX = 1024
 READERS = 2
+LOCK_TRIES = 20
+LOCK_WAIT_S = 0.4
 
 declare_problems(
     {
@@ -39,16 +48,19 @@ class FileOwner:
     """The lock that makes one process the only writer of a database file. Released by the system on any exit."""
 
     def __init__(self, path: str) -> None:
-        self._file = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._file)
-            raise Refusal("storage.in_use", f"{path} is open in another process.") from None
+        self.file = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        for pause_s in (*[LOCK_WAIT_S / LOCK_TRIES] * LOCK_TRIES, 0.0):
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(pause_s)  # the writer process of a killed server still ends its last group
+        os.close(self.file)
+        raise Refusal("storage.in_use", f"{path} is open in another process.")
 
     def release(self) -> None:
         """Let another process own the file."""
-        os.close(self._file)
+        os.close(self.file)
 
 
 class ThreadWriter:
@@ -69,18 +81,20 @@ class ThreadWriter:
 
     def submit(self, call: Call) -> None:
         """Queue one call. Raises Refusal `storage.overloaded` when the queue is full."""
+        if self._closing:
+            raise closed()
         if len(self._waiting) >= QUEUE_CALLS_MAX:
             raise overloaded()
         with self._wake:
             self._waiting.append(call)
             self._wake.notify()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Run what is queued, then end the thread."""
         with self._wake:
             self._closing = True
             self._wake.notify()
-        self._thread.join()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
         self.engine.connection.close()
 
     def _run(self) -> None:
@@ -102,12 +116,10 @@ class ThreadWriter:
             self._deliver(signals, group)
 
 
-def overloaded() -> Refusal:
-    """The refusal of a full queue: nothing was changed, come back in a second."""
+def closed() -> Refusal:
+    """The refusal of a storage that is closing."""
     return Refusal(
-        "storage.overloaded",
-        f"More than {QUEUE_CALLS_MAX} writes are waiting.",
-        extra={"retry_after_s": 1},
+        "storage.unavailable", "The storage is closing. Nothing was changed.", extra={"retry_after_s": 1}
     )
 
 
@@ -125,13 +137,18 @@ class SqliteStorage:
         self._connections: list[sqlite3.Connection] = []
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
         self._reading = 0
-        self._writer = self._start_writer(writer)
+        self._closing = False
+        try:
+            self._writer = self._start_writer(writer)
+        except BaseException:
+            self._owner.release()
+            raise
 
     def _start_writer(self, writer: str) -> Any:
         if writer == "process":
             from tradepost.infra.storage.writer_process import ProcessWriter  # noqa: PLC0415 - only where chosen
 
-            return ProcessWriter(self.path, self._loop, self._answer)
+            return ProcessWriter(self.path, self._loop, self._answer, self._owner.file)
         engine = SqliteEngine(connect_writer(self.path), 0)
         engine.load_sequence()
         return ThreadWriter(engine, self._from_thread)
@@ -160,6 +177,8 @@ class SqliteStorage:
 
     async def read(self, shard: int, query: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """See `kernel.tx.Storage.read`."""
+        if self._closing:
+            raise closed()
         if self._reading >= READS_MAX:
             raise overloaded()
         self._reading += 1
@@ -173,11 +192,14 @@ class SqliteStorage:
         if connection is None:
             connection = self._local.connection = connect_reader(self.path)
             self._connections.append(connection)
-        connection.execute("BEGIN")
         try:
+            connection.execute("BEGIN")
             return query(SqliteTx(connection, 0), *args, **kwargs)
+        except TransactionLost as error:
+            raise unavailable(error.__cause__ or error) from error
         finally:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def listen(self, listener: Callable[[Signal], None]) -> None:
         """See `kernel.tx.Storage.listen`."""
@@ -201,9 +223,12 @@ class SqliteStorage:
 
     async def close(self) -> None:
         """Finish what is queued, answer it, then release the file."""
-        await self._loop.run_in_executor(None, self._writer.close)
-        await asyncio.sleep(0)
-        self._readers.shutdown(wait=True)
+        if self._closing:
+            return
+        self._closing = True
+        await self._loop.run_in_executor(None, self._readers.shutdown)
         for connection in self._connections:
             connection.close()
+        await self._writer.close()  # the last connection writes the log back into the file
+        await asyncio.sleep(0)
         self._owner.release()
