@@ -13,7 +13,8 @@ from tradepost.kernel.ids import gene_of
 from tradepost.markets import market
 from tradepost.testing.world import TestWorld
 from tradepost.trade import cart as carts
-from tradepost.trade.cart import Cart, CartCommand, PutLine, RemoveLines, SeePrices, SelectLines
+from tradepost.trade.cart import Cart, CartCommand, PutLine, RemoveLines, SeePrices, SelectLines, store
+from tradepost.trade.cart.rules import apply
 from tradepost.trade.catalog import Component, OfferView, PriceWindow
 
 DAY_MS = 86_400_000
@@ -149,6 +150,16 @@ async def test_a_batch_edits_many_carts_and_one_cart_twice(db: SqliteStorage, wo
     again = await db.transact(0, carts.edit, batch)
     assert isinstance(again[3], Cart)
     assert again[3].lines[0].quantity == 4
+
+
+async def test_a_cart_that_moved_on_meanwhile_is_not_overwritten(shopper: Shopper) -> None:
+    """Another process may hold the same shard; the guard is the version in the row."""
+    cart = await shopper.edit(put())
+    newer = msgspec.structs.replace(cart, lines=(), version=cart.version + 1)
+    assert not await shopper.db.transact(0, store.update, [(newer, cart.version - 1)])
+    assert await shopper.find() == cart
+    assert await shopper.db.transact(0, store.update, [(newer, cart.version)])
+    assert await shopper.find() == newer
 
 
 async def test_a_guests_cart_is_merged_once_and_closed(db: SqliteStorage, world: TestWorld) -> None:
@@ -316,8 +327,6 @@ def test_warnings(facts: dict[str, Any], available: dict[str, int], expected: li
 
 
 def filled() -> Cart:
-    from tradepost.trade.cart.rules import apply
-
     change = carts.put_line(offer(), 3, GB, 10, content_id="vid_1", creator_id="cre_1")
     assert (change.seen_price_e4, change.content_id, change.creator_id) == (5_000_000, "vid_1", "cre_1")
     empty = Cart(cart_id="crt_1", buyer_id="byr_1", market="GB")
@@ -326,8 +335,6 @@ def filled() -> Cart:
 
 
 def test_an_offer_that_is_gone_has_ended_and_a_seen_price_warns_no_more() -> None:
-    from tradepost.trade.cart.rules import apply
-
     cart = filled()
     assert carts.warn(cart, {}, {}, GB, 10) == (carts.OfferEnded(offer_id="off_1"),)
     see = SeePrices(prices_e4={"off_1": 6_000_000, "off_9": 1})

@@ -3,6 +3,7 @@
 from tradepost.trade.cart.api import EDIT, carts_of, edit, find, merge
 from tradepost.trade.cart.jobs import sweeps
 from tradepost.trade.cart.model import (
+    CART_STATES,
     Cart,
     CartCommand,
     CartLine,
@@ -20,6 +21,7 @@ from tradepost.trade.cart.model import (
 from tradepost.trade.cart.rules import lines_for_checkout, put_line, warn
 
 __all__ = [
+    "CART_STATES",
     "EDIT",
     "Cart",
     "CartCommand",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from tradepost.kernel.errors import Kind, declare_problems
+from tradepost.kernel.states import StateTable
 
 OPEN = "OPEN"
 MERGED = "MERGED"
+CART_STATES = StateTable("cart", OPEN, [MERGED], [(OPEN, "edit", OPEN), (OPEN, "merge", MERGED)])
 LINES_MAX = 2_000
 QUANTITY_MAX = 100_000
 MERGED_FROM_MAX = 100

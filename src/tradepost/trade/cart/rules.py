@@ -9,10 +9,9 @@ import msgspec
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.market import Market
 from tradepost.trade.cart.model import (
+    CART_STATES,
     LINES_MAX,
-    MERGED,
     MERGED_FROM_MAX,
-    OPEN,
     QUANTITY_MAX,
     Cart,
     CartCommand,
@@ -60,7 +59,7 @@ def put_line(
 
 def apply(cart: Cart, command: CartCommand) -> Cart:
     """The cart after a command; the same object when nothing changed. Raises Refusal `cart.*`, `version.conflict`."""
-    if cart.state != OPEN:
+    if not CART_STATES.accepts(cart.state, "edit"):
         raise Refusal(
             "cart.closed",
             f"Cart {cart.cart_id} was merged into {cart.merged_into}.",
@@ -161,7 +160,7 @@ def close_into(guest: Cart, cart_id: str, at_ms: int) -> Cart:
 
     Raises Refusal `cart.closed` when another cart took its lines.
     """
-    if guest.state == MERGED:
+    if not CART_STATES.accepts(guest.state, "merge"):
         if guest.merged_into != cart_id:
             raise Refusal(
                 "cart.closed",
@@ -170,7 +169,11 @@ def close_into(guest: Cart, cart_id: str, at_ms: int) -> Cart:
             )
         return guest
     return msgspec.structs.replace(
-        guest, state=MERGED, merged_into=cart_id, version=guest.version + 1, updated_at_ms=at_ms
+        guest,
+        state=CART_STATES.next(guest.state, "merge"),
+        merged_into=cart_id,
+        version=guest.version + 1,
+        updated_at_ms=at_ms,
     )
 
 

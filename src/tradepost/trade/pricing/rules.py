@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.market import Market
 from tradepost.kernel.money import PRICE_SCALE, Rounding, divide, split
-from tradepost.trade.catalog import OfferView
+from tradepost.trade.catalog import OfferView, price_at
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
     AMOUNT_MAX_MINOR,
@@ -31,20 +31,8 @@ _NONE: tuple[Adjustment, ...] = ()
 
 
 def list_price(offer: OfferView, market: Market, at_ms: int) -> int | None:
-    """The unit price (ten-thousandths of a minor unit) that holds at a moment, or None.
-
-    Of several windows that contain the moment the one that opened last wins; of those, the one that ends first.
-    """
-    currency = market.currency
-    best: tuple[int, int] | None = None
-    found: int | None = None
-    for window in offer.prices:
-        opened, until = window.from_ms, window.until_ms
-        if window.currency == currency and opened <= at_ms and (until == 0 or at_ms < until):
-            rank = (opened, -until if until else -(1 << 62))
-            if best is None or rank > best:
-                best, found = rank, window.price_e4
-    return found
+    """The unit price (ten-thousandths of a minor unit) in the market's currency at a moment, or None."""
+    return price_at(offer, market.currency, at_ms)
 
 
 def price(
