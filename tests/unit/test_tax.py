@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tradepost.kernel.errors import Refusal
-from tradepost.kernel.money import Rounding
+from tradepost.kernel.money import Rounding, line_total, price_from_major
 from tradepost.markets import market
 from tradepost.trade import shipping, tax
+
+CASES = json.loads((Path(__file__).parent.parent / "data" / "one_amount.json").read_text())["vectors"]
+
+
+def bps(percent: str) -> int:
+    """A whole percentage in basis points."""
+    return int(percent) * 100
+
+
+def answer(given: dict[str, Any], kind: str) -> dict[str, Any]:
+    """What our calculators say to a case of another engine."""
+    if kind == "to_psp_minor":
+        return {"minor": line_total(price_from_major(given["amount_major"], given["currency"]), 1)}
+    if kind == "price_restated_for_destination":
+        net = given["gross_price"] - tax.included_tax(given["gross_price"], bps(given["home_tax_percent"]))
+        added = tax.added_tax(net, bps(given["destination_tax_percent"]))
+        return {"net": net, "gross": net + added, "tax_included": added}
+    rates = [bps(percent) for percent in given.get("tax_percents", [given.get("tax_percent")])]
+    base = given.get("base") or line_total(price_from_major(given["base_major"], given["currency"]), 1)
+    reckon = tax.included_tax if given["included"] else tax.added_tax
+    total = reckon(base, sum(rates))
+    return {
+        "tax": total,
+        "gross": base + (0 if given["included"] else total),
+        "taxes": tax.share_of_rates(total, rates),
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
+def test_other_engines_get_the_same(case: dict[str, Any]) -> None:
+    ours = answer(case["input"], case["kind"])
+    assert {name: ours[name] for name in case["expected"]} == case["expected"]
 
 
 @pytest.mark.parametrize(
