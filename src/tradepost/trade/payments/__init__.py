@@ -1,0 +1,87 @@
+"""Payments: what buyers owe is authorized, captured, voided and refunded through an outside provider."""
+
+from tradepost.trade.payments.api import (
+    find_payment,
+    find_refund,
+    find_refunds,
+    list_refund_tasks,
+    open_intents,
+    request_refund,
+    request_refunds,
+    retry_refund,
+    settle_refund,
+)
+from tradepost.trade.payments.jobs import sweeps
+from tradepost.trade.payments.model import (
+    IMMEDIATE,
+    ON_SHIPMENT,
+    NewIntent,
+    PaymentView,
+    Portion,
+    PortionLine,
+    PortionView,
+    Refund,
+    RefundRequest,
+)
+from tradepost.trade.payments.paying import capture, charge, confirm, handle_webhook, void
+from tradepost.trade.payments.port import (
+    AuthorizeCall,
+    CaptureCall,
+    PaymentProvider,
+    ProviderEvent,
+    ProviderFact,
+    Providers,
+    RefundCall,
+    RefundFact,
+    RefundStatus,
+    Status,
+    VoidCall,
+)
+from tradepost.trade.payments.react import CONSUMERS, tasks
+from tradepost.trade.payments.record import RECORD_RESULT, Heard, Recorded
+from tradepost.trade.payments.refunding import refund, run_refund
+
+__all__ = [
+    "CONSUMERS",
+    "IMMEDIATE",
+    "ON_SHIPMENT",
+    "RECORD_RESULT",
+    "AuthorizeCall",
+    "CaptureCall",
+    "Heard",
+    "NewIntent",
+    "PaymentProvider",
+    "PaymentView",
+    "Portion",
+    "PortionLine",
+    "PortionView",
+    "ProviderEvent",
+    "ProviderFact",
+    "Providers",
+    "Recorded",
+    "Refund",
+    "RefundCall",
+    "RefundFact",
+    "RefundRequest",
+    "RefundStatus",
+    "Status",
+    "VoidCall",
+    "capture",
+    "charge",
+    "confirm",
+    "find_payment",
+    "find_refund",
+    "find_refunds",
+    "handle_webhook",
+    "list_refund_tasks",
+    "open_intents",
+    "refund",
+    "request_refund",
+    "request_refunds",
+    "retry_refund",
+    "run_refund",
+    "settle_refund",
+    "sweeps",
+    "tasks",
+    "void",
+]

@@ -1,0 +1,161 @@
+"""What others may do with payments inside their own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from tradepost.kernel.tx import Tx
+from tradepost.trade.payments import commands, refund_rules, rules, store
+from tradepost.trade.payments.model import (
+    ON_SHIPMENT,
+    REFUND,
+    Attempt,
+    NewIntent,
+    Payment,
+    PaymentView,
+    Refund,
+    RefundCallDue,
+    RefundRequest,
+)
+from tradepost.trade.payments.record import Recorded
+from tradepost.trade.payments.sheet import Sheet
+from tradepost.trade.payments.views import view_payment
+
+
+def open_intents(tx: Tx, intents: Sequence[NewIntent]) -> None:
+    """Write new intents in one statement, no event. Raises Refusal `payments.amount_invalid`, and Taken."""
+    store.insert_payments(tx, [commands.open_payment(intent) for intent in intents])
+    waiting = [
+        (portion.order_id, intent.payment_id)
+        for intent in intents
+        if intent.capture == ON_SHIPMENT
+        for portion in intent.portions
+    ]
+    if waiting:
+        store.insert_shipments(tx, waiting)
+
+
+def _open_sheet(tx: Tx, payment_id: str) -> tuple[Sheet, Payment]:
+    sheet = Sheet(store.find_payments(tx, [payment_id]))
+    return sheet, sheet.payment(payment_id)
+
+
+def find_payment(tx: Tx, payment_id: str) -> PaymentView:
+    """One payment. Raises Refusal `payments.not_found`."""
+    return view_payment(_open_sheet(tx, payment_id)[1])
+
+
+def find_refunds(tx: Tx, payment_id: str) -> list[Refund]:
+    """All refunds of a payment, oldest first."""
+    return store.refunds_of(tx, payment_id)
+
+
+def find_refund(tx: Tx, refund_id: str) -> Refund:
+    """One refund. Raises Refusal `payments.refund_not_found`."""
+    return Sheet({}, store.find_refunds(tx, [refund_id])).refund(refund_id)
+
+
+def list_refund_tasks(tx: Tx, after: str = "", limit: int = 100) -> list[Refund]:
+    """This shard's refunds that an operator has to retry or settle, in order of id, after a given id."""
+    return store.refund_tasks(tx, after, limit)
+
+
+def request_refund(tx: Tx, request: RefundRequest) -> Refund:
+    """Ask money back; the same refund id again answers the same refund.
+
+    Raises Refusal `payments.not_found`, `.order_unknown`, `.amount_invalid`, `.refund_exceeds_captured`,
+    `.refund_differs`.
+    """
+    return request_refunds(tx, [request])[0]
+
+
+def request_refunds(tx: Tx, requests: Sequence[RefundRequest]) -> list[Refund]:
+    """Ask money back for several at once: all of them or, by the Refusal, none."""
+    sheet = Sheet(
+        store.find_payments(tx, [request.payment_id for request in requests]),
+        store.find_refunds(tx, [request.refund_id for request in requests]),
+    )
+    refunds = [sheet.request(request) for request in requests]
+    sheet.write(tx)
+    return refunds
+
+
+def begin_attempt(tx: Tx, payment_id: str, method: str, at_ms: int) -> Attempt:
+    """Note that the provider is about to be asked for the money: CREATED, or FAILED with a new attempt.
+
+    A payment that is further on comes back unchanged. Raises Refusal `payments.not_found`, `state.conflict`.
+    """
+    sheet, payment = _open_sheet(tx, payment_id)
+    if payment.state in ("CREATED", "FAILED"):
+        payment = commands.begin_attempt(payment, method, at_ms)
+        sheet.put(payment)
+        sheet.write(tx)
+    return Attempt(payment=payment, call=payment.state == "PROCESSING")
+
+
+def plan_capture(
+    tx: Tx, payment_id: str, order_id: str, amount_minor: int, reference: str, at_ms: int
+) -> Recorded:
+    """Note that money is to be taken, for one order or ("") over all; see `commands.plan_capture`."""
+    sheet, payment = _open_sheet(tx, payment_id)
+    planned = commands.plan_capture(payment, order_id, amount_minor, reference, at_ms)
+    if planned is not None:
+        sheet.put(planned)
+        sheet.write(tx)
+    return _stands(sheet, payment_id)
+
+
+def give_up(tx: Tx, payment_id: str, at_ms: int) -> Recorded:
+    """Note that nothing more is to be taken. Raises Refusal `payments.not_found`, `state.conflict`."""
+    sheet, payment = _open_sheet(tx, payment_id)
+    sheet.apply(commands.give_up_rest(payment, at_ms), "", at_ms)
+    sheet.write(tx)
+    return _stands(sheet, payment_id)
+
+
+def _stands(sheet: Sheet, payment_id: str) -> Recorded:
+    payment = sheet.payment(payment_id)
+    return Recorded(view_payment(payment), rules.next_call(payment))
+
+
+def begin_refund_call(tx: Tx, refund_id: str, at_ms: int) -> RefundCallDue | None:
+    """Note that the provider is about to be called for a refund; None when nothing is to be called now."""
+    refunds = store.find_refunds(tx, [refund_id])
+    refund = Sheet({}, refunds).refund(refund_id)
+    begun = refund_rules.begin_call(refund, at_ms)
+    if begun is None:
+        return None
+    store.update_refunds(tx, [begun])
+    provider = store.find_payments(tx, [refund.payment_id])[refund.payment_id].provider
+    return RefundCallDue(refund=begun, provider=provider, repeated=refund.state == "PROCESSING")
+
+
+def retry_refund(tx: Tx, refund_id: str, at_ms: int) -> Refund:
+    """An operator's order to ask the provider again. Raises `payments.refund_not_found`, `state.conflict`."""
+    sheet, refund = _open_refund(tx, refund_id)
+    state = REFUND.next(refund.state, "retry")
+    anew = replace(refund, state=state, next_at_ms=at_ms + refund_rules.ASK_AFTER_MS, error="")
+    anew = sheet.move_refund(anew, at_ms, ask_again=True)
+    sheet.write(tx)
+    return anew
+
+
+def settle_refund(tx: Tx, refund_id: str, note: str, at_ms: int) -> Refund:
+    """An operator's word that the buyer was paid outside the provider, out of the platform's own money.
+
+    `note` (at most 200 letters) stays on the refund. Raises `payments.refund_not_found`, `state.conflict`.
+    """
+    sheet, refund = _open_refund(tx, refund_id)
+    state = REFUND.next(refund.state, "settle")
+    settled = replace(refund, state=state, next_at_ms=0, error=note[: refund_rules.ERROR_LETTERS_MAX])
+    settled = sheet.finish_refund(settled, at_ms, by_hand=True)
+    sheet.write(tx)
+    return settled
+
+
+def _open_refund(tx: Tx, refund_id: str) -> tuple[Sheet, Refund]:
+    refunds = store.find_refunds(tx, [refund_id])
+    refund = Sheet({}, refunds).refund(refund_id)
+    return Sheet(store.find_payments(tx, [refund.payment_id]), refunds), refund

@@ -1,0 +1,385 @@
+"""What a payment is: intents, their portions per order, refunds, states, events and refusals."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tradepost.kernel.errors import Kind, declare_problems
+from tradepost.kernel.events import Event, event
+from tradepost.kernel.states import StateTable
+
+IMMEDIATE, ON_SHIPMENT = "immediate", "on_shipment"
+"""When money is taken."""
+LATE_PAYMENT, ORDER_CANCELLED, LINES_CANCELLED = "late_payment", "order_cancelled", "lines_cancelled"
+"""Reasons of refunds that nobody asked for by hand."""
+
+_TAKEN = (("authorize", "AUTHORIZED"), ("capture_part", "PARTIALLY_CAPTURED"), ("capture", "CAPTURED"))
+_OUTCOMES = (*_TAKEN, ("decline", "FAILED"), ("void", "VOIDED"))
+
+PAYMENT = StateTable(
+    "payment",
+    "CREATED",
+    ("CAPTURED", "FAILED", "VOIDED"),
+    [
+        ("CREATED", "confirm", "PROCESSING"),
+        ("CREATED", "void", "VOIDED"),
+        ("PROCESSING", "redirect", "REQUIRES_ACTION"),
+        ("PROCESSING", "pend", "PENDING"),
+        *(("PROCESSING", given, state) for given, state in _OUTCOMES),
+        ("REQUIRES_ACTION", "pend", "PENDING"),
+        *(("REQUIRES_ACTION", given, state) for given, state in _OUTCOMES),
+        *(("PENDING", given, state) for given, state in _OUTCOMES),
+        ("AUTHORIZED", "capture_part", "PARTIALLY_CAPTURED"),
+        ("AUTHORIZED", "capture", "CAPTURED"),
+        ("AUTHORIZED", "void", "VOIDED"),
+        ("PARTIALLY_CAPTURED", "capture", "CAPTURED"),
+        ("FAILED", "confirm", "PROCESSING"),
+        *(("FAILED", given, state) for given, state in _TAKEN),
+        ("FAILED", "void", "VOIDED"),
+        *(("VOIDED", given, state) for given, state in _TAKEN),
+    ],
+)
+"""FAILED and VOIDED accept what a provider takes late: money that moved is always booked."""
+
+REFUND = StateTable(
+    "refund",
+    "REQUESTED",
+    ("SUCCEEDED", "SETTLED_BY_HAND"),
+    [
+        ("REQUESTED", "call", "PROCESSING"),
+        ("REFUSED", "call", "PROCESSING"),
+        ("PROCESSING", "refuse", "REFUSED"),
+        ("PROCESSING", "give_up", "NEEDS_OPERATOR"),
+        *(
+            (state, "succeed", "SUCCEEDED")
+            for state in ("REQUESTED", "PROCESSING", "REFUSED", "NEEDS_OPERATOR")
+        ),
+        ("NEEDS_OPERATOR", "retry", "REQUESTED"),
+        ("NEEDS_OPERATOR", "settle", "SETTLED_BY_HAND"),
+    ],
+)
+
+declare_problems(
+    {
+        "payments.not_found": (Kind.NOT_FOUND, "No such payment", "Copy the payment id from the checkout."),
+        "payments.refund_not_found": (
+            Kind.NOT_FOUND,
+            "No such refund",
+            "Copy the refund id from the payment.",
+        ),
+        "payments.amount_invalid": (
+            Kind.INVALID,
+            "Not an amount that can be moved",
+            "Send a positive integer in minor units.",
+        ),
+        "payments.order_unknown": (
+            Kind.UNPROCESSABLE,
+            "The payment has no portion for this order",
+            "Name an order of this payment's checkout.",
+        ),
+        "payments.capture_exceeds_authorized": (
+            Kind.UNPROCESSABLE,
+            "More than is authorized",
+            "Capture at most `available_minor`.",
+        ),
+        "payments.refund_exceeds_captured": (
+            Kind.UNPROCESSABLE,
+            "More than was captured and not yet refunded",
+            "Refund at most `available_minor`.",
+        ),
+        "payments.refund_differs": (
+            Kind.CONFLICT,
+            "This refund id names another refund",
+            "Use a new refund id for a new refund.",
+        ),
+        "payments.provider_unknown": (
+            Kind.NOT_FOUND,
+            "No such payment provider",
+            "Use a provider that is configured here.",
+        ),
+        "payments.webhook_unsigned": (
+            Kind.UNAUTHENTICATED,
+            "The webhook is not signed by the provider",
+            "Sign as Standard Webhooks describes, with the shared secret and a clock within 5 minutes.",
+        ),
+        "payments.webhook_invalid": (
+            Kind.INVALID,
+            "The webhook's body cannot be read",
+            "Send the provider's event document.",
+        ),
+        "payments.fact_mismatch": (
+            Kind.UNPROCESSABLE,
+            "The provider reports another amount or currency than was agreed",
+            "Compare with the provider's own books; nothing was recorded.",
+        ),
+    }
+)
+
+
+class PortionLine(msgspec.Struct, frozen=True, array_like=True):
+    """What one order line costs within a portion: needed only to capture on shipment line by line."""
+
+    line_no: int
+    quantity: int
+    total_minor: int
+    collected: int = 0
+
+
+class Portion(msgspec.Struct, frozen=True, kw_only=True):
+    """One order's part of a payment. Fee and tax lie inside `amount_minor`; the rest is the seller's."""
+
+    order_id: str
+    seller_id: str
+    amount_minor: int
+    fee_minor: int
+    tax_minor: int
+    market: str
+    lines: tuple[PortionLine, ...] = ()
+
+
+class NewIntent(msgspec.Struct, frozen=True, kw_only=True):
+    """One try to be paid for one checkout. `capture` is immediate or on_shipment.
+
+    With `confirm` the intent is opened in PROCESSING, so `charge` may call the provider without another commit.
+    """
+
+    payment_id: str
+    checkout_id: str
+    buyer_id: str
+    provider: str
+    method: str
+    currency: str
+    amount_minor: int
+    capture: str
+    portions: tuple[Portion, ...]
+    at_ms: int
+    confirm: bool = False
+
+
+class Share(msgspec.Struct, frozen=True, array_like=True):
+    """A portion and its progress. `cancelled` shall not be kept; `returning` is asked back and not yet done.
+
+    `cancel_returns` is what was asked back because of cancellation, ever.
+    """
+
+    order_id: str
+    seller_id: str
+    amount: int
+    fee: int
+    tax: int
+    market: str
+    captured: int = 0
+    refunded: int = 0
+    returning: int = 0
+    cancelled: int = 0
+    cancel_returns: int = 0
+    lines: tuple[PortionLine, ...] = ()
+
+
+class Take(msgspec.Struct, frozen=True, array_like=True):
+    """One planned capture for one order; `reference` names who asked, so that asking twice plans it once."""
+
+    order_id: str
+    amount: int
+    reference: str
+
+
+class Body(msgspec.Struct, frozen=True, array_like=True):
+    """The part of a payment row that is never queried by its inside.
+
+    `rank` is the progress of the present attempt, `plan` the captures in their order, `asks` how often the
+    provider was asked in vain, `postings` the ledger transactions so far, `held` whether a pending one stands.
+    """
+
+    method: str
+    capture: str
+    shares: tuple[Share, ...]
+    plan: tuple[Take, ...] = ()
+    attempt: int = 1
+    rank: int = 0
+    voided: bool = False
+    reason: str = ""
+    redirect_url: str = ""
+    reference: str = ""
+    asks: int = 0
+    postings: int = 0
+    held: bool = False
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True):
+    """One payment row. `version` counts its events, `revision` every change; `ask_at_ms` 0 waits for nothing."""
+
+    payment_id: str
+    checkout_id: str
+    buyer_id: str
+    provider: str
+    currency: str
+    amount_minor: int
+    state: str
+    authorized_minor: int = 0
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    ask_at_ms: int = 0
+    version: int = 0
+    revision: int = 1
+    opened_at_ms: int = 0
+    body: Body
+
+
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    """One refund row. `next_at_ms` 0 waits for nothing."""
+
+    refund_id: str
+    payment_id: str
+    order_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+    state: str = "REQUESTED"
+    attempts: int = 0
+    next_at_ms: int = 0
+    error: str = ""
+    version: int = 0
+    revision: int = 1
+    requested_at_ms: int = 0
+
+
+class RefundRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Money to be given back of one order's portion. The same refund id twice is one refund."""
+
+    refund_id: str
+    payment_id: str
+    order_id: str
+    amount_minor: int
+    reason: str
+    at_ms: int
+
+
+class RefundCallDue(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund whose call is under way. `repeated`: an earlier call of this attempt was never answered."""
+
+    refund: Refund
+    provider: str
+    repeated: bool
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment and whether the provider is to be called for its present attempt."""
+
+    payment: Payment
+    call: bool
+
+
+class PortionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One order's part as shown to those it concerns. Amounts in minor units."""
+
+    order_id: str
+    seller_id: str
+    amount_minor: int
+    captured_minor: int
+    refunded_minor: int
+    cancelled_minor: int
+
+
+class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment as others may see it. Amounts in minor units."""
+
+    payment_id: str
+    checkout_id: str
+    buyer_id: str
+    provider: str
+    method: str
+    currency: str
+    capture: str
+    state: str
+    amount_minor: int
+    authorized_minor: int
+    captured_minor: int
+    refunded_minor: int
+    redirect_url: str
+    reason: str
+    version: int
+    portions: tuple[PortionView, ...]
+
+
+@event("payment.authorized.v1")
+class PaymentAuthorized(Event, frozen=True, kw_only=True):
+    """The whole amount is set aside by the provider."""
+
+    payment_id: str
+    checkout_id: str
+    order_ids: tuple[str, ...]
+    amount_minor: int
+    currency: str
+
+
+@event("payment.captured.v1")
+class PaymentCaptured(Event, frozen=True, kw_only=True):
+    """Money was taken for these orders now; `captured_minor` is the total so far."""
+
+    payment_id: str
+    checkout_id: str
+    order_ids: tuple[str, ...]
+    amount_minor: int
+    captured_minor: int
+    currency: str
+
+
+@event("payment.failed.v1")
+class PaymentFailed(Event, frozen=True, kw_only=True):
+    """The provider declined this attempt; the buyer may try again."""
+
+    payment_id: str
+    checkout_id: str
+    order_ids: tuple[str, ...]
+    attempt: int
+    reason: str
+
+
+@event("payment.voided.v1")
+class PaymentVoided(Event, frozen=True, kw_only=True):
+    """Nothing more will be taken; `amount_minor` of what was set aside was released."""
+
+    payment_id: str
+    checkout_id: str
+    order_ids: tuple[str, ...]
+    amount_minor: int
+    currency: str
+
+
+@event("refund.requested.v1")
+class RefundRequested(Event, frozen=True, kw_only=True):
+    """Money is owed back and the provider shall be asked to return it."""
+
+    refund_id: str
+    payment_id: str
+    order_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+
+@event("refund.succeeded.v1")
+class RefundSucceeded(Event, frozen=True, kw_only=True):
+    """The buyer has it back; `by_hand` when an operator settled it outside the provider."""
+
+    refund_id: str
+    payment_id: str
+    order_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+    by_hand: bool = False
+
+
+@event("refund.failed.v1")
+class RefundFailed(Event, frozen=True, kw_only=True):
+    """The provider refused as often as we ask; an operator has to look."""
+
+    refund_id: str
+    payment_id: str
+    order_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+    attempts: int

@@ -1,0 +1,154 @@
+"""The provider port: what an outside payment company is asked, and the facts it answers with.
+
+Facts are cumulative ("captured so far"), so hearing one twice, late or out of order changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from tradepost.kernel.errors import Refusal
+
+
+class Status(StrEnum):
+    """How far the provider has come with one attempt to pay."""
+
+    PROCESSING = "processing"
+    REQUIRES_ACTION = "requires_action"
+    PENDING = "pending"
+    AUTHORIZED = "authorized"
+    DECLINED = "declined"
+    VOIDED = "voided"
+
+
+class RefundStatus(StrEnum):
+    """What became of one attempt to give money back."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+
+
+class RefundFact(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider says about one refund; `attempt` is the one it speaks of."""
+
+    refund_id: str
+    attempt: int
+    status: RefundStatus
+    reason: str = ""
+
+
+class ProviderFact(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider says about one payment. Amounts are totals since its beginning, in minor units.
+
+    A provider authorizes the whole amount or nothing. `attempt` is the try that `status` speaks of.
+    """
+
+    payment_id: str
+    status: Status
+    attempt: int = 1
+    authorized_minor: int = 0
+    captured_minor: int = 0
+    currency: str = ""
+    redirect_url: str = ""
+    reference: str = ""
+    reason: str = ""
+    refunds: tuple[RefundFact, ...] = ()
+
+
+class ProviderEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook whose signature was verified. `event_id` is the same for every delivery of it."""
+
+    event_id: str
+    fact: ProviderFact
+
+
+class AuthorizeCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Set the amount aside, or take it at once with `capture`. `key` makes the call safe to repeat."""
+
+    key: str
+    payment_id: str
+    attempt: int
+    amount_minor: int
+    currency: str
+    method: str
+    capture: bool
+
+
+class CaptureCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Take part of what was set aside."""
+
+    key: str
+    payment_id: str
+    amount_minor: int
+
+
+class VoidCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Give up what was set aside and not taken; a payment the provider has not seen shall never be taken."""
+
+    key: str
+    payment_id: str
+
+
+class RefundCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Give back part of what was taken."""
+
+    key: str
+    payment_id: str
+    refund_id: str
+    attempt: int
+    amount_minor: int
+
+
+class PaymentProvider(Protocol):
+    """An outside party. Any exception or timeout of a call means that its outcome is unknown."""
+
+    name: str
+
+    async def authorize(self, call: AuthorizeCall) -> ProviderFact:
+        """Start or repeat one attempt."""
+        ...
+
+    async def capture(self, call: CaptureCall) -> ProviderFact:
+        """Take money; when the provider says no, the fact's total has not grown and `reason` says why."""
+        ...
+
+    async def void(self, call: VoidCall) -> ProviderFact:
+        """Release what is left; when the provider cannot, the fact's status is not VOIDED."""
+        ...
+
+    async def refund(self, call: RefundCall) -> ProviderFact:
+        """Give money back; the outcome is the entry of `refunds` with this refund id and attempt."""
+        ...
+
+    async def ask(self, payment_id: str) -> ProviderFact | None:
+        """All the provider knows of a payment; None when it has never heard of it."""
+        ...
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> ProviderEvent:
+        """Verify and decode. Raises Refusal `payments.webhook_unsigned` or `payments.webhook_invalid`."""
+        ...
+
+
+class Providers:
+    """The providers this process may call, by name, and how long it waits for each of them."""
+
+    def __init__(self, *providers: PaymentProvider, call_timeout_ms: int = 10_000) -> None:
+        self._by_name = {provider.name: provider for provider in providers}
+        self.call_timeout_ms = call_timeout_ms
+
+    def of(self, name: str) -> PaymentProvider:
+        """The provider of this name. Raises Refusal `payments.provider_unknown`."""
+        found = self._by_name.get(name)
+        if found is None:
+            raise Refusal(
+                "payments.provider_unknown",
+                f"There is no payment provider {name[:60]!r} here.",
+                field="provider",
+                expected=" or ".join(sorted(self._by_name)),
+            )
+        return found

@@ -1,0 +1,53 @@
+"""The story of a refund: commit that it is asked for, call the provider, commit what it said."""
+
+from __future__ import annotations
+
+from tradepost.kernel.ids import gene_of
+from tradepost.kernel.tx import Storage
+from tradepost.kernel.world import World
+from tradepost.trade.payments import api
+from tradepost.trade.payments.model import Refund, RefundCallDue, RefundRequest
+from tradepost.trade.payments.paying import call_provider, record
+from tradepost.trade.payments.port import ProviderFact, Providers, RefundCall
+from tradepost.trade.payments.record import Heard
+
+
+async def refund(db: Storage, world: World, providers: Providers, request: RefundRequest) -> Refund:
+    """Ask money back and call the provider at once. Raises what `api.request_refund` raises."""
+    shard = db.shard_of(gene_of(request.refund_id))
+    await db.transact(shard, api.request_refund, request)
+    await run_refund(db, world, providers, request.refund_id)
+    return await db.read(shard, api.find_refund, request.refund_id)
+
+
+async def run_refund(db: Storage, world: World, providers: Providers, refund_id: str) -> None:
+    """Call the provider for a refund that is due; safe to repeat. Without an answer a sweep asks later."""
+    shard = db.shard_of(gene_of(refund_id))
+    due = await db.transact(shard, api.begin_refund_call, refund_id, world.now_ms())
+    if due is None:
+        return
+    fact = await _ask_first(providers, due) if due.repeated else None
+    if fact is None:
+        answered, fact = await call_provider(providers, providers.of(due.provider).refund(_call(due)))
+        if not answered or fact is None:
+            return
+    await record(db, Heard(due.refund.payment_id, due.provider, world.now_ms(), fact))
+
+
+def _call(due: RefundCallDue) -> RefundCall:
+    refund = due.refund
+    return RefundCall(
+        key=f"{refund.refund_id}.{refund.attempts}",
+        payment_id=refund.payment_id,
+        refund_id=refund.refund_id,
+        attempt=refund.attempts,
+        amount_minor=refund.amount_minor,
+    )
+
+
+async def _ask_first(providers: Providers, due: RefundCallDue) -> ProviderFact | None:
+    """What the provider knows of this attempt, or None when it has to be called."""
+    _, fact = await call_provider(providers, providers.of(due.provider).ask(due.refund.payment_id))
+    wanted = (due.refund.refund_id, due.refund.attempts)
+    known = fact.refunds if fact is not None else ()
+    return fact if any((refund.refund_id, refund.attempt) == wanted for refund in known) else None

@@ -1,0 +1,38 @@
+"""What others see of payments."""
+
+from __future__ import annotations
+
+from tradepost.trade.payments.model import Payment, PaymentView, PortionView
+
+
+def view_payment(payment: Payment) -> PaymentView:
+    """The public view of a payment row."""
+    body = payment.body
+    return PaymentView(
+        payment_id=payment.payment_id,
+        checkout_id=payment.checkout_id,
+        buyer_id=payment.buyer_id,
+        provider=payment.provider,
+        method=body.method,
+        currency=payment.currency,
+        capture=body.capture,
+        state=payment.state,
+        amount_minor=payment.amount_minor,
+        authorized_minor=payment.authorized_minor,
+        captured_minor=payment.captured_minor,
+        refunded_minor=payment.refunded_minor,
+        redirect_url=body.redirect_url,
+        reason=body.reason,
+        version=payment.version,
+        portions=tuple(
+            PortionView(
+                order_id=share.order_id,
+                seller_id=share.seller_id,
+                amount_minor=share.amount,
+                captured_minor=share.captured,
+                refunded_minor=share.refunded,
+                cancelled_minor=share.cancelled,
+            )
+            for share in body.shares
+        ),
+    )
