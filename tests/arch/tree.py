@@ -38,8 +38,8 @@ def parse(name: str, text: str) -> Module:
 
 @cache
 def modules() -> tuple[Module, ...]:
-    """Every Python file of the package."""
-    found = sorted(path for path in SOURCE.rglob("*.py") if "__pycache__" not in path.parts)
+    """Every Python file of the package, but for the migrations that Alembic wrote."""
+    found = sorted(path for path in SOURCE.rglob("*.py") if not {"__pycache__", "versions"} & set(path.parts))
     return tuple(parse(path.relative_to(SOURCE).as_posix(), path.read_text("utf-8")) for path in found)
 
 
