@@ -105,7 +105,7 @@ def _deadlines(requests: Iterable[HoldRequest], genes: dict[str, int]) -> list[D
 
 
 HOLD: BatchHandler[HoldRequest, Held] = BatchHandler(
-    "inventory.hold", hold, HoldRequest, Held, lambda request: len(request.demands)
+    "tradepost.trade.inventory.api:HOLD", hold, HoldRequest, Held, lambda request: len(request.demands)
 )
 """The hold as a commit of its own, for stock on another shard than the buyer."""
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from tradepost.kernel.errors import Refusal
-from tradepost.kernel.tx import Tx
+from tradepost.kernel.tx import Row, Tx
 from tradepost.trade.inventory.claims import Delta, MovementValues
-from tradepost.trade.inventory.model import Deadline, HoldLine, Level, MovementRow
+from tradepost.trade.inventory.model import RESERVED, Deadline, HoldLine, Level, MovementRow
 from tradepost.trade.inventory.rules import LimitKey, UnitKey
 
 LINE_COLUMNS = (
@@ -65,6 +65,29 @@ _MOVEMENTS_PAGE = (
     " WHERE gene = ? AND sku_id = ? AND (reference > ? OR (reference = ? AND kind > ?))"
     " ORDER BY reference, kind, location_id, pool LIMIT ?"
 )
+
+_SPAN = "WHERE gene >= ? AND gene <= ?"
+_STOCK = f"SELECT gene, sku_id, location_id, pool, on_hand, held, reserved FROM stock {_SPAN}"
+_MOVED = (
+    "SELECT gene, sku_id, location_id, pool, SUM(on_hand), SUM(held), SUM(reserved), COUNT(*)"
+    f" FROM movements {_SPAN} GROUP BY gene, sku_id, location_id, pool"
+)
+_PROMISED = (
+    "SELECT gene, sku_id, location_id, pool, state, SUM(open_quantity)"
+    f" FROM holds {_SPAN} AND open_quantity > 0 GROUP BY gene, sku_id, location_id, pool, state"
+)
+_BROKEN = (
+    f"SELECT gene, owner_id, sku_id FROM holds {_SPAN} AND (open_quantity < 0 OR shipped < returned"
+    " OR returned < 0 OR open_quantity + shipped > quantity OR limited < 0 OR limited > quantity"
+    " OR (open_quantity > 0 AND state NOT IN ('HELD', 'RESERVED'))"
+    " OR (open_quantity = 0 AND state IN ('HELD', 'RESERVED')))"
+)
+_LIMITED = (
+    f"SELECT gene, sku_id, buyer_id, SUM(limited) FROM holds {_SPAN} AND limited > 0"
+    " GROUP BY gene, sku_id, buyer_id"
+)
+_LIMITS = f"SELECT gene, sku_id, buyer_id, taken FROM buyer_limits {_SPAN} AND taken <> 0"
+_OVERDUE = f"SELECT gene, checkout_id, expires_at_ms FROM hold_deadlines {_SPAN} AND expires_at_ms < ?"
 
 _owners = msgspec.json.Decoder(tuple[str, ...]).decode
 _encode = msgspec.json.Encoder().encode
@@ -176,6 +199,53 @@ def deadlines_due(tx: Tx, now_ms: int, limit: int) -> list[Deadline]:
 def delete_deadlines(tx: Tx, keys: Iterable[tuple[int, str]]) -> None:
     """Forget deadlines; those that are gone already stay gone."""
     tx.execute_many(_DELETE_DEADLINE, list(keys))
+
+
+Span = tuple[int, int]
+"""(first gene, last gene), both looked at."""
+Balance = tuple[int, int, int]
+"""(on_hand, held, reserved)."""
+
+
+def balances_in(tx: Tx, span: Span) -> dict[UnitKey, Balance]:
+    """The balances of every stock unit."""
+    return {_unit(row): (int(row[4]), int(row[5]), int(row[6])) for row in tx.query(_STOCK, span)}
+
+
+def moved_in(tx: Tx, span: Span) -> dict[UnitKey, tuple[Balance, int]]:
+    """The sums of movements by stock unit, and how many they are."""
+    rows = tx.query(_MOVED, span)
+    return {_unit(row): ((int(row[4]), int(row[5]), int(row[6])), int(row[7])) for row in rows}
+
+
+def promised_in(tx: Tx, span: Span) -> dict[UnitKey, tuple[int, int]]:
+    """(held, reserved) by stock unit, from the open holds."""
+    found: dict[UnitKey, tuple[int, int]] = {}
+    for row in tx.query(_PROMISED, span):
+        held, reserved = found.get(_unit(row), (0, 0))
+        pieces = int(row[5])
+        found[_unit(row)] = (held, reserved + pieces) if row[4] == RESERVED else (held + pieces, reserved)
+    return found
+
+
+def broken_in(tx: Tx, span: Span) -> list[tuple[str, str]]:
+    """(owner_id, sku_id) of holds whose quantities cannot be."""
+    return [(row[1], row[2]) for row in tx.query(_BROKEN, span)]
+
+
+def limits_in(tx: Tx, span: Span) -> tuple[dict[LimitKey, int], dict[LimitKey, int]]:
+    """What buyers took of limited SKUs: (counted from the holds, as kept)."""
+    counted = {(row[0], row[1], row[2]): int(row[3]) for row in tx.query(_LIMITED, span)}
+    return counted, {(row[0], row[1], row[2]): int(row[3]) for row in tx.query(_LIMITS, span)}
+
+
+def overdue_in(tx: Tx, span: Span, before_ms: int) -> list[tuple[str, int]]:
+    """(checkout_id, expires_at_ms) of deadlines that passed before a moment."""
+    return [(row[1], row[2]) for row in tx.query(_OVERDUE, (*span, before_ms))]
+
+
+def _unit(row: Row) -> UnitKey:
+    return (row[0], row[1], row[2], row[3])
 
 
 def _expect(matched: int, rows: int) -> None:
