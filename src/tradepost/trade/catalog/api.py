@@ -243,6 +243,17 @@ def offers_of_seller(tx: Tx, seller_id: str, after: str = "", limit: int = 100) 
     return OfferPage(offers=tuple(found[:limit]), after=found[limit - 1].offer_id if more else "")
 
 
+def offers_of_codes(tx: Tx, seller_id: str, codes: Iterable[str]) -> dict[str, tuple[Offer, ...]]:
+    """A seller's offers by SKU code, in order of id."""
+    skus = skus_by_code(tx, seller_id, codes)
+    found: dict[str, tuple[Offer, ...]] = {}
+    offers = store.select_offers(tx, seller_id, sku_ids=[sku.sku_id for sku in skus.values()])
+    for offer in sorted(offers, key=lambda offer: offer.offer_id):
+        code = offer.facts.sku_code
+        found[code] = (*found.get(code, ()), offer)
+    return found
+
+
 async def offers_in_market(db: Storage, market: str, after: str = "", limit: int = 100) -> OfferPage:
     """A page of what buyers of a market are shown: active offers of active sellers, over all shards."""
     places: dict[str, int] = {}

@@ -256,7 +256,7 @@ def format_rows(
         "description": product.description,
         "image": product.image,
         "tax_category": product.tax_category,
-        "components": "; ".join(f"{code_of[part.sku_id]}*{part.quantity}" for part in sku.components),
+        "components": "; ".join(sorted(f"{code_of[part.sku_id]}*{part.quantity}" for part in sku.components)),
     }
     if not offers:
         yield common
