@@ -92,6 +92,7 @@ class SandboxProvider:
             return account.fact(self.name)
         account.keys.append(call.key)
         account.method, account.currency = call.method, call.currency
+        account.reason = ""
         account.amount, account.capture, account.attempt = call.amount_minor, call.capture, call.attempt
         self._begin(account)
         self._book.keep(account)

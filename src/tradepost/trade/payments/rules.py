@@ -6,6 +6,7 @@ repetition of the same facts ends in the same payment.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,13 +118,16 @@ def wants_release(payment: Payment) -> bool:
 
 
 def next_call(payment: Payment) -> Todo | None:
-    """What the provider has to be called for next, or nothing. Captures go one after the other."""
+    """What the provider has to be called for next, or nothing. Captures go one after the other,
+    what one request planned for several orders in one call."""
     body, planned = payment.body, 0
     if payment.state in TAKING and not body.voided:
-        for number, take in enumerate(body.plan, 1):
-            planned += take.amount
+        for _, takes in itertools.groupby(enumerate(body.plan, 1), lambda item: item[1].reference):
+            group = list(takes)
+            amount = sum(take.amount for _, take in group)
+            planned += amount
             if planned > payment.captured_minor:
-                return Todo("capture", number, take.amount)
+                return Todo("capture", group[0][0], min(amount, planned - payment.captured_minor))
         if payment.authorized_minor > payment.captured_minor and wants_release(payment):
             return Todo("void")
         return None

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Event, EventRow, record
+from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.trade import ledger
 from tradepost.trade.ledger import Transaction
@@ -93,6 +94,13 @@ class Sheet:
                 "payments.refund_differs",
                 f"{request.refund_id} refunds {known.amount_minor} of order {known.order_id}.",
                 field="refund_id",
+            )
+        if gene_of(request.refund_id) != gene_of(request.payment_id):
+            raise Refusal(
+                "id.invalid",
+                f"{request.refund_id} does not lie on the shard of {request.payment_id}.",
+                field="refund_id",
+                expected="a refund id minted on the payment's gene",
             )
         payment = self.payment(request.payment_id)
         share = rules.share_of(payment, request.order_id)
