@@ -1,8 +1,9 @@
 """Aftersales: cancelling before shipment, returning after delivery."""
 
-from tradepost.trade.aftersales import jobs, react
 from tradepost.trade.aftersales.cancelling import cancel_lines, cancel_order
+from tradepost.trade.aftersales.jobs import sweeps
 from tradepost.trade.aftersales.model import Return
+from tradepost.trade.aftersales.react import CONSUMERS
 from tradepost.trade.aftersales.returning import (
     accept_return,
     approve_return,
@@ -16,6 +17,7 @@ from tradepost.trade.aftersales.returning import (
 )
 
 __all__ = [
+    "CONSUMERS",
     "Return",
     "accept_return",
     "approve_return",
@@ -23,11 +25,10 @@ __all__ = [
     "cancel_order",
     "close_return",
     "get_return",
-    "jobs",
     "list_returns",
-    "react",
     "receive_return",
     "refuse_return",
     "request_return",
     "returnable_lines",
+    "sweeps",
 ]

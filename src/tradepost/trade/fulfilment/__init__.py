@@ -1,6 +1,5 @@
 """Fulfilment: packing, handing over and delivering what was ordered."""
 
-from tradepost.trade.fulfilment import react
 from tradepost.trade.fulfilment.api import (
     collect,
     deliver,
@@ -22,8 +21,10 @@ from tradepost.trade.fulfilment.model import (
     Tracking,
     Unit,
 )
+from tradepost.trade.fulfilment.react import CONSUMERS
 
 __all__ = [
+    "CONSUMERS",
     "Fulfilment",
     "NewFulfilment",
     "OpenLine",
@@ -38,7 +39,6 @@ __all__ = [
     "list_packages",
     "open_fulfilments",
     "pack",
-    "react",
     "ship",
     "track",
     "withdraw",

@@ -1,6 +1,5 @@
 """Orders: the agreement with one seller, from placed to completed or cancelled."""
 
-from tradepost.trade.orders import jobs, react
 from tradepost.trade.orders.api import (
     cancel_lines,
     cancel_order,
@@ -16,6 +15,7 @@ from tradepost.trade.orders.api import (
     seller_view,
     unshipped_orders,
 )
+from tradepost.trade.orders.jobs import sweeps
 from tradepost.trade.orders.log import Rebuilt, rebuild
 from tradepost.trade.orders.model import (
     IMMEDIATE,
@@ -29,10 +29,12 @@ from tradepost.trade.orders.model import (
     SellerOrder,
     StockItem,
 )
+from tradepost.trade.orders.react import CONSUMERS
 from tradepost.trade.orders.rules import check_reason, new_order
 from tradepost.trade.orders.units import check_lines, full_progress, open_lines, refund_for, stock_of
 
 __all__ = [
+    "CONSUMERS",
     "IMMEDIATE",
     "ON_SHIPMENT",
     "ORDER_STATES",
@@ -53,18 +55,17 @@ __all__ = [
     "find_seller_order",
     "full_progress",
     "get_order",
-    "jobs",
     "list_seller_orders",
     "new_order",
     "open_lines",
     "open_orders",
     "order_log",
     "orders_by_ids",
-    "react",
     "rebuild",
     "record_returned",
     "refund_for",
     "seller_view",
     "stock_of",
+    "sweeps",
     "unshipped_orders",
 ]

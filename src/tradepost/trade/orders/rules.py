@@ -69,12 +69,14 @@ def new_order(
 ) -> NewOrder:
     """The order as it is to be written, with the events that open its log.
 
-    A total of zero needs no payment: the order is placed paid, and released too when it has no remorse window.
+    A total of zero needs no payment: the order has no payment id and is placed paid, and released too when it
+    has no remorse window.
     Raises ValueError when lines and shipping do not sum to the body's total: that is a defect of the caller.
     """
     if sum(line.total_minor for line in body.lines) + body.shipping_minor != body.total_minor:
         raise ValueError(f"{order_id}: the lines and shipping do not sum to {body.total_minor}")
     state, deadline_at_ms = UNPAID, at_ms + payment_deadline_ms
+    payment_id = payment_id if body.total_minor else ""
     facts: list[Event] = []
     if body.total_minor == 0:
         everything = [LineQuantity(line.line_no, line.quantity) for line in body.lines]
