@@ -100,10 +100,14 @@ class Runtime:
             asyncio.ensure_future(self._loop(stop, self._deferred_wake, self._start_deferred)),
             asyncio.ensure_future(self._loop(stop, asyncio.Event(), self._sweep_all)),
         ]
-        await stop.wait()
-        self._events_wake.set()
-        self._deferred_wake.set()
-        await asyncio.gather(*loops)
+        try:
+            await stop.wait()
+            self._events_wake.set()
+            self._deferred_wake.set()
+            await asyncio.gather(*loops)
+        finally:
+            for loop in loops:
+                loop.cancel()
         await self._deferred.finish()
         for relay in self._relays:
             with contextlib.suppress(Exception):  # the lease ends by itself

@@ -1,1 +1,1 @@
-"""The bus port's adapters: events delivered in this process."""
+"""The bus port's broker adapters. Delivery in this process is `events.DirectBus`; RocketMQ comes with production."""
