@@ -1,0 +1,246 @@
+"""What every payment provider's adapter has to do, whoever it talks to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tradepost.infra.payments import standard_webhooks
+from tradepost.infra.payments.sandbox import LATE_MS, SandboxProvider
+from tradepost.kernel.errors import Refusal
+from tradepost.testing.world import TestWorld
+from tradepost.trade.payments import (
+    AuthorizeCall,
+    CaptureCall,
+    PaymentProvider,
+    ProviderEvent,
+    RefundCall,
+    RefundStatus,
+    Status,
+    VoidCall,
+)
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+VECTORS = json.loads((Path(__file__).parent.parent / "data" / "standard_webhooks.json").read_text())
+
+PROVIDERS: list[Callable[[TestWorld], PaymentProvider]] = [lambda world: SandboxProvider(world, SECRET)]
+"""One maker for each adapter; its method `sandbox_succeeds` stands for a payment that goes well."""
+
+
+@pytest.fixture(params=PROVIDERS, ids=["sandbox"])
+def provider(request: pytest.FixtureRequest, world: TestWorld) -> PaymentProvider:
+    made: PaymentProvider = request.param(world)
+    return made
+
+
+def authorize(payment_id: str, *, capture: bool = False, method: str = "sandbox_succeeds") -> AuthorizeCall:
+    return AuthorizeCall(
+        key=f"{payment_id}.authorize.1",
+        payment_id=payment_id,
+        attempt=1,
+        amount_minor=1000,
+        currency="GBP",
+        method=method,
+        capture=capture,
+    )
+
+
+def capture(payment_id: str, number: int, amount: int) -> CaptureCall:
+    return CaptureCall(key=f"{payment_id}.capture.{number}", payment_id=payment_id, amount_minor=amount)
+
+
+def refund(payment_id: str, refund_id: str, attempt: int, amount: int) -> RefundCall:
+    return RefundCall(
+        key=f"{refund_id}.{attempt}",
+        payment_id=payment_id,
+        refund_id=refund_id,
+        attempt=attempt,
+        amount_minor=amount,
+    )
+
+
+@pytest.fixture
+def payment_id(world: TestWorld) -> str:
+    return world.mint("payment", 5)
+
+
+async def test_authorize_is_idempotent_by_key(provider: PaymentProvider, payment_id: str) -> None:
+    first = await provider.authorize(authorize(payment_id))
+    assert (first.status, first.authorized_minor, first.captured_minor) == (Status.AUTHORIZED, 1000, 0)
+    assert (first.payment_id, first.currency, first.attempt) == (payment_id, "GBP", 1)
+    assert await provider.authorize(authorize(payment_id)) == first
+
+
+async def test_authorize_and_capture_at_once(provider: PaymentProvider, payment_id: str) -> None:
+    fact = await provider.authorize(authorize(payment_id, capture=True))
+    assert (fact.authorized_minor, fact.captured_minor) == (1000, 1000)
+
+
+async def test_captures_are_cumulative_and_idempotent(provider: PaymentProvider, payment_id: str) -> None:
+    await provider.authorize(authorize(payment_id))
+    totals = []
+    for number, amount in ((1, 300), (1, 300), (2, 700), (2, 700), (3, 1)):
+        totals.append((await provider.capture(capture(payment_id, number, amount))).captured_minor)
+    assert totals == [300, 300, 1000, 1000, 1000]
+
+
+async def test_void_releases_what_is_left(provider: PaymentProvider, payment_id: str) -> None:
+    await provider.authorize(authorize(payment_id))
+    await provider.capture(capture(payment_id, 1, 300))
+    for _ in range(2):
+        fact = await provider.void(VoidCall(key=f"{payment_id}.void.0", payment_id=payment_id))
+        assert (fact.status, fact.captured_minor) == (Status.VOIDED, 300)
+    assert (await provider.capture(capture(payment_id, 2, 300))).captured_minor == 300
+
+
+async def test_a_payment_voided_before_it_was_seen_is_never_taken(
+    provider: PaymentProvider, payment_id: str
+) -> None:
+    fact = await provider.void(VoidCall(key=f"{payment_id}.void.0", payment_id=payment_id))
+    assert fact.status is Status.VOIDED
+    fact = await provider.authorize(authorize(payment_id, capture=True))
+    assert (fact.status, fact.captured_minor) == (Status.VOIDED, 0)
+
+
+async def test_ask_tells_everything_or_nothing(
+    provider: PaymentProvider, payment_id: str, world: TestWorld
+) -> None:
+    assert await provider.ask(payment_id) is None
+    await provider.authorize(authorize(payment_id, capture=True))
+    refund_id = world.mint("refund", 5)
+    answered = await provider.refund(refund(payment_id, refund_id, 1, 400))
+    assert await provider.ask(payment_id) == answered
+    assert [(fact.refund_id, fact.attempt, fact.status) for fact in answered.refunds] == [
+        (refund_id, 1, RefundStatus.SUCCEEDED)
+    ]
+
+
+async def test_refunds_are_idempotent_and_capped(
+    provider: PaymentProvider, payment_id: str, world: TestWorld
+) -> None:
+    await provider.authorize(authorize(payment_id, capture=True))
+    first, second = world.mint("refund", 5), world.mint("refund", 5)
+    one = await provider.refund(refund(payment_id, first, 1, 600))
+    assert await provider.refund(refund(payment_id, first, 1, 600)) == one
+    fact = await provider.refund(refund(payment_id, second, 1, 401))
+    assert {known.refund_id: known.status for known in fact.refunds} == {
+        first: RefundStatus.SUCCEEDED,
+        second: RefundStatus.REFUSED,
+    }
+    fact = await provider.refund(refund(payment_id, second, 2, 400))
+    assert {known.status for known in fact.refunds} == {RefundStatus.SUCCEEDED}
+
+
+async def test_a_webhook_without_our_signature_is_refused(
+    provider: PaymentProvider, world: TestWorld
+) -> None:
+    for headers in ({}, standard_webhooks.sign(b"another key" * 3, "evt_1", world.now_ms() // 1000, b"{}")):
+        with pytest.raises(Refusal) as caught:
+            provider.parse_webhook(headers, b"{}", world.now_ms())
+        assert caught.value.code == "payments.webhook_unsigned"
+
+
+class Inbox:
+    """Where the sandbox's webhooks go."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[Mapping[str, str], bytes]] = []
+        self.failures = 0
+
+    async def __call__(self, headers: Mapping[str, str], body: bytes) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError
+        self.got.append((headers, body))
+
+    def events(self, provider: SandboxProvider, world: TestWorld) -> list[ProviderEvent]:
+        return [provider.parse_webhook(headers, body, world.now_ms()) for headers, body in self.got]
+
+
+async def test_sandbox_webhooks_are_signed_and_repeated_until_taken(
+    world: TestWorld, payment_id: str
+) -> None:
+    inbox = Inbox()
+    inbox.failures = 2
+    sandbox = SandboxProvider(world, SECRET, inbox)
+    await sandbox.authorize(authorize(payment_id, capture=True, method="sandbox_pending_succeeds"))
+    assert await sandbox.run_due(world.now_ms()) == 0
+    moments = []
+    while (due_ms := sandbox.next_due_ms()) is not None:
+        moments.append(due_ms - world.now_ms())
+        world.set_now(due_ms)
+        await sandbox.run_due(due_ms)
+    assert moments == [2_000, 5_000, 10_000]
+    (event,) = inbox.events(sandbox, world)
+    assert (event.fact.status, event.fact.captured_minor) == (Status.AUTHORIZED, 1000)
+    headers, body = inbox.got[0]
+    with pytest.raises(Refusal, match="five minutes"):
+        sandbox.parse_webhook(headers, body, world.now_ms() + 301_000)
+
+
+async def test_sandbox_twice_means_the_same_event(world: TestWorld, payment_id: str) -> None:
+    inbox = Inbox()
+    sandbox = SandboxProvider(world, SECRET, inbox)
+    await sandbox.authorize(authorize(payment_id, capture=True, method="sandbox_webhook_twice"))
+    assert await sandbox.settle() == 2
+    first, second = inbox.events(sandbox, world)
+    assert first == second
+
+
+async def test_sandbox_signed_nonsense_is_refused(world: TestWorld) -> None:
+    sandbox = SandboxProvider(world, SECRET)
+    key, at_s = standard_webhooks.decode_secret(SECRET), world.now_ms() // 1000
+    for body in (b"", b"[]", b'{"type":"x","data":{"payment_id":1}}', b'{"data":'):
+        with pytest.raises(Refusal) as caught:
+            sandbox.parse_webhook(standard_webhooks.sign(key, "evt_1", at_s, body), body, world.now_ms())
+        assert caught.value.code == "payments.webhook_invalid"
+
+
+async def test_sandbox_remembers_across_a_kill(world: TestWorld, payment_id: str, tmp_path: Path) -> None:
+    path = tmp_path / "sandbox.jsonl"
+    sandbox = SandboxProvider(world, SECRET, path=path)
+    paid = await sandbox.authorize(authorize(payment_id, capture=True))
+    late = world.mint("payment", 6)
+    await sandbox.authorize(authorize(late, capture=True, method="sandbox_webhook_late"))
+    with path.open("ab") as file:
+        file.write(b'{"payment_id":"torn')
+    inbox = Inbox()
+    again = SandboxProvider(world, SECRET, inbox, path=path)
+    assert await again.ask(payment_id) == paid
+    assert await again.authorize(authorize(payment_id, capture=True)) == paid
+    world.advance(LATE_MS)
+    assert await again.run_due(world.now_ms()) == 1
+    again.close()
+    sandbox.close()
+    third = SandboxProvider(world, SECRET, path=path)
+    fact = await third.ask(late)
+    assert fact is not None
+    assert fact.captured_minor == 1000
+    assert third.next_due_ms() is None
+    third.close()
+
+
+@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=[v["name"] for v in VECTORS["vectors"]])
+def test_standard_webhooks_vectors(vector: dict[str, object]) -> None:
+    given = msgspec.convert(vector["headers"], dict[str, str])
+    key = standard_webhooks.decode_secret(VECTORS["secret"])
+    body, now_ms = str(vector["body"]).encode(), msgspec.convert(vector["now"], int) * 1000
+    if vector["accept"]:
+        assert standard_webhooks.verify(key, given, body, now_ms) == given["webhook-id"]
+    else:
+        with pytest.raises(Refusal) as caught:
+            standard_webhooks.verify(key, given, body, now_ms)
+        assert caught.value.code == "payments.webhook_unsigned"
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"), [(SECRET, True), ("whsec_c2hvcnQ=", False), ("whsec_%%", False), ("", False)]
+)
+def test_what_may_be_a_secret(text: str, fits: bool) -> None:
+    assert standard_webhooks.is_secret(text) is fits
+    if fits:
+        assert standard_webhooks.encode_secret(standard_webhooks.decode_secret(text)) == text
