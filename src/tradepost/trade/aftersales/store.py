@@ -45,8 +45,7 @@ def find_returns(tx: Tx, return_ids: Sequence[str]) -> list[Return]:
 
 def returns_of_order(tx: Tx, order_id: str) -> list[Return]:
     """The returns of an order, oldest first."""
-    rows = tx.query(
-        "SELECT body FROM returns WHERE gene=? AND order_id=? ORDER BY return_id",
-        (gene_of(order_id), order_id),
+    rows = tx.query(  # sorted here: asked to sort, SQLite takes the primary key and reads the whole gene
+        "SELECT body FROM returns WHERE gene=? AND order_id=?", (gene_of(order_id), order_id)
     )
-    return [_decode(row[0]) for row in rows]
+    return sorted((_decode(row[0]) for row in rows), key=lambda item: item.return_id)
