@@ -201,16 +201,19 @@ def route(method: str, path: str, operation: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, tuple[str, Callable[[], str]]] = {
-    "errors.md": ("", errors),
-    "events.md": ("", events),
-    "state-machines.md": ("", state_machines),
-    "points.md": ("", point_page),
-    "settings.md": ("tradepost.settings", settings),
-    "cli.md": ("tradepost.surfaces.cli.__main__", cli),
-    "api.md": ("tradepost.surfaces.api.openapi", api),
+CLI = "tradepost.surfaces.cli"
+COMMANDS = ("serve", "replay", "simulate", "bench", "points", "export", "order", "ledger")
+
+PAGES: dict[str, tuple[tuple[str, ...], Callable[[], str]]] = {
+    "errors.md": ((), errors),
+    "events.md": ((), events),
+    "state-machines.md": ((), state_machines),
+    "points.md": ((), point_page),
+    "settings.md": ((), settings),
+    "cli.md": (tuple(f"{CLI}.{name}" for name in COMMANDS), cli),
+    "api.md": ((), api),
 }
-"""Page to (the module that must exist for it, its writer)."""
+"""Page to (the modules that must be there for it, its writer)."""
 
 
 def pages() -> dict[str, str]:
@@ -219,7 +222,7 @@ def pages() -> dict[str, str]:
     return {
         name: NOTE + "\n" + write().rstrip() + "\n"
         for name, (needs, write) in PAGES.items()
-        if not needs or exists(needs)
+        if all(exists(module) for module in needs)
     }
 
 
