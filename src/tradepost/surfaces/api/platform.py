@@ -1,0 +1,48 @@
+"""What the HTTP surface needs from the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from tradepost.events import Runtime
+from tradepost.kernel.tx import Storage
+from tradepost.kernel.world import World
+from tradepost.trade.checkout import Context
+from tradepost.trade.parties import KeyRing
+from tradepost.trade.payments import Providers
+
+
+async def always_ready() -> Mapping[str, bool]:
+    """The readiness of a process that has nothing to wait for."""
+    return {}
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of one request; bytes, lines, rows, milliseconds."""
+
+    body_bytes_max: int = 1 << 20
+    lines_max: int = 2_000
+    page_default: int = 50
+    page_max: int = 200
+    import_bytes_max: int = 64 << 20
+    key_wait_ms: int = 5_000
+
+
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """The wired rooms. `checkout` brings offer book, sold-out hints, signing secret and terms.
+
+    `checks` names what must be true before traffic is welcome; `gauges` gives numbers for /metrics by name, such
+    as queue depth and outbox lag.
+    """
+
+    db: Storage
+    world: World
+    keyring: KeyRing
+    checkout: Context
+    runtime: Runtime
+    providers: Providers
+    limits: Limits = Limits()
+    checks: Callable[[], Awaitable[Mapping[str, bool]]] = always_ready
+    gauges: Callable[[], Mapping[str, int]] = dict

@@ -1,0 +1,40 @@
+"""The table of API operations, room by room."""
+
+from tradepost.surfaces.api.operation import Operation
+from tradepost.surfaces.api.routes import (
+    bulk,
+    carts,
+    catalog,
+    checkouts,
+    events,
+    keys,
+    offers,
+    orders,
+    packages,
+    parties,
+    payments,
+    returns,
+    stock,
+)
+
+OPERATIONS: tuple[Operation, ...] = tuple(
+    operation
+    for room in (
+        checkouts,
+        orders,
+        packages,
+        returns,
+        payments,
+        carts,
+        offers,
+        catalog,
+        bulk,
+        stock,
+        parties,
+        keys,
+        events,
+    )
+    for operation in room.ROUTES.operations
+)
+
+__all__ = ["OPERATIONS"]

@@ -1,0 +1,116 @@
+"""From an operation and a request to an answer: the same steps for raw routes and for those behind Litestar."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+import msgspec
+
+from tradepost.kernel.errors import Refusal
+from tradepost.surfaces.api import raw
+from tradepost.surfaces.api.metrics import Meter
+from tradepost.surfaces.api.once import InFlight
+from tradepost.surfaces.api.operation import ANYBODY, JSON, Answer, Call, Operation
+from tradepost.surfaces.api.platform import Platform
+from tradepost.surfaces.api.problems import PROBLEM_JSON, Headers, render_defect, render_problem
+from tradepost.trade.parties import Principal, require
+
+_JSON = JSON.encode()
+_encode = msgspec.json.Encoder().encode
+Sent = tuple[int, bytes, bytes, Headers]
+"""Status, body, media type, headers."""
+
+
+class Server:
+    """Answers operations of one platform."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.meter = Meter(platform.gauges)
+        self._in_flight = InFlight()
+
+    def trace_id(self) -> str:
+        """A name for one failed request, for the log and the caller."""
+        return f"{self.platform.world.chance(64):016x}"
+
+    async def serve(
+        self,
+        operation: Operation,
+        path: Mapping[str, str],
+        scope: raw.Scope,
+        receive: raw.Receive,
+        send: raw.Send,
+    ) -> None:
+        """Answer one request; nothing is raised but what the server itself broke."""
+        started = time.perf_counter()
+        try:
+            status, body, media_type, headers = await self.answer(operation, path, scope, receive)
+        except raw.Disconnected:
+            return
+        self.meter.count(operation.path, status, time.perf_counter() - started)
+        with suppress(OSError):
+            await raw.send_answer(send, status, body, media_type, headers)
+
+    async def answer(
+        self, operation: Operation, path: Mapping[str, str], scope: raw.Scope, receive: raw.Receive
+    ) -> Sent:
+        """The answer, a problem document when something was refused or broke."""
+        try:
+            call = await self._read(operation, path, scope, receive)
+            if operation.keyed:
+                limits = self.platform.limits
+                result = await self._in_flight.run(
+                    call.principal.party_id, call.key, limits.key_wait_ms, lambda: operation.act(call)
+                )
+            else:
+                result = await operation.act(call)
+            if isinstance(result, Answer):
+                return (
+                    result.status or operation.status,
+                    result.body,
+                    result.media_type.encode(),
+                    [*result.headers],
+                )
+            return operation.status, _encode(result), _JSON, []
+        except Refusal as refusal:
+            status, body, headers = render_problem(refusal, self.trace_id())
+            return status, body, PROBLEM_JSON, headers
+        except raw.Disconnected:
+            raise
+        except Exception as error:
+            status, body, headers = render_defect(error, self.trace_id())
+            return status, body, PROBLEM_JSON, headers
+
+    async def _read(
+        self, operation: Operation, path: Mapping[str, str], scope: raw.Scope, receive: raw.Receive
+    ) -> Call:
+        principal = ANYBODY if operation.public else await self._authenticate(operation, scope)
+        key = raw.read_key(scope) if operation.keyed else ""
+        limits = self.platform.limits
+        body, decoded = b"", None
+        if operation.reads_body:
+            raw.check_media_type(scope, operation.accepts)
+            bound = limits.import_bytes_max if operation.bulk else limits.body_bytes_max
+            body = await raw.read_body(scope, receive, bound)
+            if operation.body is not None:
+                decoded = raw.decode_body(operation.body, body)
+        query = None if operation.query is None else raw.decode_query(operation.query, scope["query_string"])
+        return Call(
+            platform=self.platform,
+            principal=principal,
+            path=path,
+            query=query,
+            body=decoded,
+            raw=body,
+            headers=raw.plain_headers(scope) if operation.public or operation.bulk else {},
+            key=key,
+            request_hash=raw.hash_request(operation.method, scope["path"], body) if key else "",
+        )
+
+    async def _authenticate(self, operation: Operation, scope: raw.Scope) -> Principal:
+        token = raw.read_token(scope)
+        keyring = self.platform.keyring
+        principal = keyring.peek(token) or await keyring.find(token)
+        return require(principal, scope=operation.scope, roles=operation.roles)
