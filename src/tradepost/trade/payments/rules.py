@@ -121,6 +121,8 @@ def next_call(payment: Payment) -> Todo | None:
     """What the provider has to be called for next, or nothing. Captures go one after the other,
     what one request planned for several orders in one call."""
     body, planned = payment.body, 0
+    if payment.state == "CAPTURED":
+        return None
     if payment.state in TAKING and not body.voided:
         for _, takes in itertools.groupby(enumerate(body.plan, 1), lambda item: item[1].reference):
             group = list(takes)
