@@ -12,6 +12,7 @@ from tests import order_samples
 from tests.trade_floor import TradeFloor
 
 from tradepost.kernel.errors import Refusal
+from tradepost.kernel.money import divide
 from tradepost.testing.world import TestWorld
 from tradepost.trade import aftersales, fulfilment, orders
 from tradepost.trade.fulfilment import PackLine
@@ -204,6 +205,20 @@ class OrdersMachine(RuleBasedStateMachine):
                 assert done.packed >= done.shipped >= done.delivered >= done.returned >= 0
             if order.total_minor:
                 assert self.floor.owed_minor(order_id) <= order.total_minor
+
+    @invariant()
+    def check_refunds(self) -> None:
+        """All that was promised back is exactly what the units that went back cost; a dead order keeps nothing."""
+        for order_id in self.ids:
+            order = self.floor.order(order_id)
+            log = self.floor.run(orders.order_log, order_id)
+            promised = [row.data().refund_minor for row in log if "cancelled" in row.type]
+            promised += [item.refund_minor for item in self.floor.run(aftersales.list_returns, order_id)]
+            cost = sum(
+                divide(line.total_minor * (done.cancelled + done.returned), line.quantity)
+                for line, done in zip(order.body.lines, orders.full_progress(order), strict=True)
+            )
+            assert sum(promised) == (order.total_minor if order.state == "CANCELLED" else cost)
 
     def check_agreement(self, order_id: str) -> None:
         """When all news have arrived, order and fulfilment tell the same, and a closed order keeps no money."""

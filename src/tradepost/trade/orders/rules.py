@@ -69,18 +69,12 @@ def new_order(
 ) -> NewOrder:
     """The order as it is to be written, with the events that open its log.
 
-    A total of zero needs no payment: the order has no payment id and is placed paid, and released too when it
-    has no remorse window.
-    Raises ValueError when lines and shipping do not sum to the body's total: that is a defect of the caller.
+    A total of zero needs no payment: the order has no payment id, is placed paid, and released unless it has a
+    remorse window. Raises ValueError when lines and shipping do not sum to the total: a defect of the caller.
     """
-    if sum(line.total_minor for line in body.lines) + body.shipping_minor != body.total_minor:
-        raise ValueError(f"{order_id}: the lines and shipping do not sum to {body.total_minor}")
-    state, deadline_at_ms = UNPAID, at_ms + payment_deadline_ms
+    _check_total(order_id, body)
     payment_id = payment_id if body.total_minor else ""
-    facts: list[Event] = []
-    if body.total_minor == 0:
-        everything = [LineQuantity(line.line_no, line.quantity) for line in body.lines]
-        state, deadline_at_ms, facts = _pay(order_id, payment_id, body, everything, at_ms)
+    state, deadline_at_ms, facts = _begin(order_id, body, at_ms, payment_deadline_ms)
     placed = OrderPlaced(
         order_id=order_id,
         checkout_id=checkout_id,
@@ -92,27 +86,43 @@ def new_order(
         total_minor=body.total_minor,
         state=state,
         deadline_at_ms=deadline_at_ms,
-        lines=tuple(PlacedLine(li.line_no, li.sku_id, li.quantity, li.total_minor) for li in body.lines),
+        lines=_placed_lines(body),
     )
+    log = enumerate([placed, *facts], 1)
     return NewOrder(
-        order_id,
-        checkout_id,
-        buyer_id,
-        seller_id,
-        market,
-        currency,
-        scene,
-        state,
-        body.total_minor,
-        at_ms,
-        deadline_at_ms,
-        payment_id,
-        encode_body(body),
-        tuple(
-            record(fact, order_id, version, at_ms, buyer_id, seller_id)
-            for version, fact in enumerate([placed, *facts], 1)
-        ),
+        order_id=order_id,
+        checkout_id=checkout_id,
+        buyer_id=buyer_id,
+        seller_id=seller_id,
+        market=market,
+        currency=currency,
+        scene=scene,
+        state=state,
+        total_minor=body.total_minor,
+        placed_at_ms=at_ms,
+        deadline_at_ms=deadline_at_ms,
+        payment_id=payment_id,
+        body=encode_body(body),
+        events=tuple(record(fact, order_id, number, at_ms, buyer_id, seller_id) for number, fact in log),
     )
+
+
+def _begin(
+    order_id: str, body: OrderBody, at_ms: int, payment_deadline_ms: int
+) -> tuple[str, int, list[Event]]:
+    if body.total_minor:
+        return UNPAID, at_ms + payment_deadline_ms, []
+    everything = [LineQuantity(line.line_no, line.quantity) for line in body.lines]
+    return _pay(order_id, "", body, everything, at_ms)
+
+
+def _check_total(order_id: str, body: OrderBody) -> None:
+    if sum(line.total_minor for line in body.lines) + body.shipping_minor != body.total_minor:
+        raise ValueError(f"{order_id}: the lines and shipping do not sum to {body.total_minor}")
+
+
+def _placed_lines(body: OrderBody) -> tuple[PlacedLine, ...]:
+    return tuple(PlacedLine(li.line_no, li.sku_id, li.quantity, li.total_minor) for li in body.lines)
 
 
 class Change(msgspec.Struct, frozen=True):
