@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from tradepost.kernel.events import Sweep
@@ -20,7 +21,6 @@ def sweeps(db: Storage, world: World) -> list[Sweep]:
             db.transact(db.shard_of(gene_of(order_id)), cancelling.cancel_unshipped, order_id, world.now_ms())
             for order_id in order_ids
         ]
-        for answer in waiting:
-            await answer
+        await asyncio.gather(*waiting)
 
     return [Sweep("aftersales.ship_by", orders.unshipped_orders, act)]
