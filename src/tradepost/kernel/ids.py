@@ -22,6 +22,7 @@ PREFIXES: dict[str, str] = {
     "seller": "sel",
     "creator": "cre",
     "operator": "opr",
+    "storefront": "sto",
     "product": "prd",
     "sku": "sku",
     "offer": "off",

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 S = TypeVar("S")
 DEFAULT_SCENE = "default"
+SCENES_REMEMBERED = 1_000
 
 _POINTS: dict[str, Point[Any]] = {}
 
@@ -29,6 +30,7 @@ class Point(Generic[S]):
         self.name = name
         self.sentence = sentence
         self._strategies: dict[str, tuple[str, S]] = {}
+        self._chosen: dict[str, tuple[str, str, S]] = {}
         _POINTS[name] = self
 
     def register(self, strategy: S, *, code: str, scene: str = DEFAULT_SCENE) -> None:
@@ -37,6 +39,7 @@ class Point(Generic[S]):
         if known is not None and known[1] is not strategy:
             raise ValueError(f"{self.name}: {known[0]} and {code} both want the scene {scene}")
         self._strategies[scene] = (code, strategy)
+        self._chosen.clear()
 
     def choose(self, scene: str) -> S:
         """The strategy of the most specific registered scene. Raises LookupError when none is registered."""
@@ -47,10 +50,17 @@ class Point(Generic[S]):
         return self._resolve(scene)[:2]
 
     def _resolve(self, scene: str) -> tuple[str, str, S]:
-        for candidate in scene_path(scene):
-            if candidate in self._strategies:
-                return candidate, *self._strategies[candidate]
-        raise LookupError(f"no strategy is registered for {self.name}")
+        chosen = self._chosen.get(scene)
+        if chosen is None:
+            for candidate in scene_path(scene):
+                if candidate in self._strategies:
+                    chosen = (candidate, *self._strategies[candidate])
+                    break
+            else:
+                raise LookupError(f"no strategy is registered for {self.name}")
+            if len(self._chosen) < SCENES_REMEMBERED:
+                self._chosen[scene] = chosen
+        return chosen
 
 
 def points() -> dict[str, Point[Any]]:

@@ -53,6 +53,16 @@ class Tx(Protocol):
         """
         ...
 
+    def query_keys(
+        self, sql: str, columns: Sequence[str], keys: Sequence[Sequence[Value]], params: Sequence[Value] = ()
+    ) -> list[Row]:
+        """All rows whose key `columns` equal one of `keys`; the text has `{keys}` where that condition goes.
+
+        Use it for composite keys: an IN list a column would ask for the cross product. `params` stand before
+        the condition in the text. Asked for in slices of 256.
+        """
+        ...
+
     def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
         """Rows matched by one statement. A unique key that is taken raises `Taken`."""
         ...

@@ -66,8 +66,14 @@ class FileOwner:
 class ThreadWriter:
     """Runs groups of calls on its own thread; answers them on the event loop that submitted them."""
 
-    def __init__(self, engine: SqliteEngine, deliver: Callable[[list[Signal], list[Call]], None]) -> None:
+    def __init__(
+        self,
+        engine: SqliteEngine,
+        deliver: Callable[[list[Signal], list[Call]], None],
+        group_max: int = GROUP_CALLS_MAX,
+    ) -> None:
         self.engine = engine
+        self._group_max = group_max
         self._deliver = deliver
         self._waiting: deque[Call] = deque()
         self._wake = threading.Condition()
@@ -104,7 +110,7 @@ class ThreadWriter:
                     self._wake.wait()
                 if not self._waiting:
                     return
-                size = min(len(self._waiting), GROUP_CALLS_MAX)
+                size = min(len(self._waiting), self._group_max)
                 group = [self._waiting.popleft() for _ in range(size)]
             try:
                 signals = run_group(self.engine, group)
@@ -124,11 +130,14 @@ def closed() -> Refusal:
 
 
 class SqliteStorage:
-    """The storage port over one SQLite file. Create it on a running event loop; all calls come from that loop."""
+    """The storage port over one SQLite file. Create it on a running event loop; all calls come from that loop.
+
+    `group_max` bounds the calls of one transaction; 1 commits each alone, the naive way the bench compares with.
+    """
 
     shards = 1
 
-    def __init__(self, path: Path | str, *, writer: str = "thread") -> None:
+    def __init__(self, path: Path | str, *, writer: str = "thread", group_max: int = GROUP_CALLS_MAX) -> None:
         self.path = str(path)
         self._owner = FileOwner(self.path)
         self._loop = asyncio.get_running_loop()
@@ -139,19 +148,19 @@ class SqliteStorage:
         self._reading = 0
         self._closing = False
         try:
-            self._writer = self._start_writer(writer)
+            self._writer = self._start_writer(writer, group_max)
         except BaseException:
             self._owner.release()
             raise
 
-    def _start_writer(self, writer: str) -> Any:
+    def _start_writer(self, writer: str, group_max: int) -> Any:
         if writer == "process":
             from tradepost.infra.storage.writer_process import ProcessWriter  # noqa: PLC0415 - only where chosen
 
-            return ProcessWriter(self.path, self._loop, self._answer, self._owner.file)
+            return ProcessWriter(self.path, self._loop, self._answer, self._owner.file, group_max)
         engine = SqliteEngine(connect_writer(self.path), 0)
         engine.load_sequence()
-        return ThreadWriter(engine, self._from_thread)
+        return ThreadWriter(engine, self._from_thread, group_max)
 
     def shard_of(self, gene: int) -> int:
         """Always shard 0: one file keeps every gene."""

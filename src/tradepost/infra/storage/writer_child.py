@@ -23,8 +23,9 @@ RECEIVE_BYTES = 1 << 18
 class WriterChild:
     """One connection to the file and one to the server."""
 
-    def __init__(self, channel: socket.socket, path: str) -> None:
+    def __init__(self, channel: socket.socket, path: str, group_max: int = GROUP_CALLS_MAX) -> None:
         self._channel = channel
+        self._group_max = group_max
         self._engine = SqliteEngine(connect_writer(path), 0)
         self._engine.load_sequence()
         self._frames = frames.Frames()
@@ -44,7 +45,7 @@ class WriterChild:
                 is_open = bool(data)
                 self._take(data)
             if self._waiting:
-                size = min(len(self._waiting), GROUP_CALLS_MAX)
+                size = min(len(self._waiting), self._group_max)
                 self._commit([self._waiting.popleft() for _ in range(size)])
         self._engine.connection.close()
 
@@ -85,10 +86,10 @@ def _call_of(ask: frames.Ask) -> Call:
 
 
 def main() -> None:
-    """Run on the socket whose number is the first argument, for the file that is the second."""
+    """Run on the socket whose number is the first argument, for the file that is the second; the third bounds a group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the server, which lets us finish
     channel = socket.socket(fileno=int(sys.argv[1]))
-    writer = WriterChild(channel, sys.argv[2])
+    writer = WriterChild(channel, sys.argv[2], int(sys.argv[3]))
     gc.freeze()
     writer.run()
 

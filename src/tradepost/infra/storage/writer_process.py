@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from tradepost.infra.storage import frames
-from tradepost.infra.storage.group import QUEUE_CALLS_MAX, Call, overloaded
+from tradepost.infra.storage.group import GROUP_CALLS_MAX, QUEUE_CALLS_MAX, Call, overloaded
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Signal
 
@@ -38,11 +38,13 @@ class ProcessWriter:
         loop: asyncio.AbstractEventLoop,
         deliver: Callable[[list[Signal], list[Call]], None],
         lock_file: int,
+        group_max: int = GROUP_CALLS_MAX,
     ) -> None:
         self._path = path
         self._loop = loop
         self._deliver = deliver
         self._lock_file = lock_file
+        self._group_max = group_max
         self._decode = msgspec.msgpack.Decoder(frames.Answers).decode
         self._in_flight: dict[int, Call] = {}
         self._asks: list[frames.Ask] = []
@@ -103,7 +105,7 @@ class ProcessWriter:
         command = [sys.executable, "-m", "tradepost.infra.storage.writer_child"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
         self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [*command, str(theirs.fileno()), self._path],
+            [*command, str(theirs.fileno()), self._path, str(self._group_max)],
             pass_fds=(theirs.fileno(), self._lock_file),  # the child too owns the file until it has ended
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,220 @@
+"""The composition root: the only file that knows every room. It wires them; it decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from tradepost.events import Runtime
+from tradepost.infra.payments.sandbox import SandboxProvider
+from tradepost.infra.storage.migrate import upgrade
+from tradepost.infra.storage.sqlite import SqliteStorage
+from tradepost.kernel.events import Consumer, Sweep, Task
+from tradepost.kernel.ids import gene_of
+from tradepost.kernel.tx import Storage
+from tradepost.kernel.world import SystemWorld, World
+from tradepost.settings import Settings, signing_secret
+from tradepost.surfaces.api.platform import Limits, Platform
+from tradepost.trade import (
+    aftersales,
+    cart,
+    catalog,
+    checkout,
+    fulfilment,
+    inventory,
+    orders,
+    parties,
+    payments,
+)
+
+DATABASE_FILE = "tradepost.db"
+SANDBOX_FILE = "sandbox-provider.jsonl"
+SANDBOX_EVERY_S = 0.2
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a platform is wired from; a simulation brings its own."""
+
+    db: Storage
+    world: World
+    providers: payments.Providers
+    secret: bytes
+    settings: Settings
+    owner: str = ""
+
+
+def database_path(settings: Settings) -> Path:
+    """Where the shop's one file lies."""
+    return Path(settings.server.data_dir) / DATABASE_FILE
+
+
+def consumers() -> list[Consumer]:
+    """Every subscription whose effect lies in the database."""
+    rooms = (catalog.CONSUMERS, inventory.CONSUMERS, orders.react.CONSUMERS, payments.CONSUMERS)
+    return [
+        *[each for room in rooms for each in room],
+        *fulfilment.react.CONSUMERS,
+        *aftersales.react.CONSUMERS,
+    ]
+
+
+def tasks(parts: Parts) -> list[Task]:
+    """Every subscription whose effect lies outside."""
+    return payments.tasks(parts.db, parts.world, parts.providers)
+
+
+def sweeps(parts: Parts) -> list[Sweep]:
+    """Every timer."""
+    db, world = parts.db, parts.world
+
+    async def claim(buyer_id: str, checkout_id: str) -> bool:
+        shard = db.shard_of(gene_of(buyer_id))
+        return await db.transact(shard, checkout.claim_checkout, buyer_id, checkout_id, world.now_ms())
+
+    return [
+        *inventory.sweeps(db, world, claim),
+        *orders.jobs.sweeps(db, world),
+        *payments.sweeps(db, world, parts.providers),
+        *aftersales.jobs.sweeps(db, world),
+        *cart.sweeps(db, world),
+    ]
+
+
+def wire(parts: Parts) -> Platform:
+    """A platform from its parts, with nothing started yet."""
+    settings, db, world = parts.settings, parts.db, parts.world
+    chosen = settings.checkout
+    context = checkout.Context(
+        db=db,
+        world=world,
+        book=catalog.OfferBook(db),
+        hints=inventory.SoldOutHints(db),
+        earlier=checkout.Earlier(db),
+        secret=parts.secret,
+        terms=checkout.Terms(
+            velocity_orders_max=chosen.velocity_orders_max,
+            velocity_window_ms=chosen.velocity_window_ms,
+            amount_review_minor=chosen.amount_review_minor,
+            amount_max_minor=chosen.amount_max_minor,
+            remorse_ms=chosen.remorse_ms,
+            complete_after_ms=chosen.complete_after_ms,
+            return_window_ms=chosen.return_window_ms,
+            capture_on_shipment_scenes=chosen.capture_on_shipment_scenes,
+            provider=settings.payments.provider,
+        ),
+        lines_max=settings.limits.lines_max,
+        quantity_max=settings.limits.quantity_max,
+        quote_ttl_ms=chosen.quote_ttl_ms,
+        hold_ttl_ms=chosen.hold_ttl_ms,
+    )
+    return Platform(
+        db=db,
+        world=world,
+        keyring=parties.KeyRing(db, world, parts.secret),
+        checkout=context,
+        runtime=Runtime(
+            db,
+            world,
+            consumers=consumers(),
+            tasks=tasks(parts),
+            sweeps=sweeps(parts),
+            owner=parts.owner,
+        ),
+        providers=parts.providers,
+        limits=Limits(
+            body_bytes_max=settings.limits.body_bytes_max,
+            lines_max=settings.limits.lines_max,
+            page_max=settings.limits.page_max,
+            import_bytes_max=settings.limits.import_bytes_max,
+        ),
+    )
+
+
+class App(msgspec.Struct, frozen=True, kw_only=True):
+    """An opened shop: the wired platform and the outside party that runs beside it in the sandbox."""
+
+    platform: Platform
+    sandbox: SandboxProvider
+    settings: Settings
+
+
+@contextlib.asynccontextmanager
+async def open_app(settings: Settings, *, world: World | None = None) -> AsyncIterator[App]:
+    """The shop on its file: migrated and wired, its runtime not running; closed in the end.
+
+    Raises Refusal `storage.in_use`, `storage.schema_newer` and `settings.*`.
+    """
+    world = world or SystemWorld()
+    secret = signing_secret(settings)
+    path = database_path(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    upgrade(path)
+    db = SqliteStorage(path, writer=settings.storage.writer.value, group_max=settings.storage.group_max)
+    sandbox = SandboxProvider(world, sandbox_secret(secret), path=path.with_name(SANDBOX_FILE))
+    providers = payments.Providers(sandbox, call_timeout_ms=settings.payments.call_timeout_ms)
+    platform = wire(
+        Parts(
+            db=db,
+            world=world,
+            providers=providers,
+            secret=secret,
+            settings=settings,
+            owner=f"file {path.name}",
+        )
+    )
+    sandbox.deliver_to(webhooks_to(platform))
+    try:
+        if settings.security.operator_key:
+            await parties.bootstrap_operator(db, world, settings.security.operator_key)
+        yield App(platform=platform, sandbox=sandbox, settings=settings)
+    finally:
+        await db.close()
+        sandbox.close()
+
+
+def sandbox_secret(secret: bytes) -> str:
+    """The secret the sandbox signs its webhooks with, derived from the shop's own."""
+    return base64.b64encode(hmac.digest(secret, b"sandbox webhooks", "sha256")).decode()
+
+
+def webhooks_to(platform: Platform) -> Callable[[Mapping[str, str], bytes], Awaitable[None]]:
+    """Where the sandbox's webhooks go: the same function that the webhook route calls."""
+
+    async def deliver(headers: Mapping[str, str], body: bytes) -> None:
+        await payments.handle_webhook(
+            platform.db, platform.world, platform.providers, "sandbox", headers, body
+        )
+
+    return deliver
+
+
+@contextlib.asynccontextmanager
+async def running(app: App) -> AsyncIterator[None]:
+    """The shop with its relay, deferred deliveries and timers at work, and the sandbox sending webhooks."""
+    stop = asyncio.Event()
+    work = [
+        asyncio.ensure_future(app.platform.runtime.run(stop)),
+        asyncio.ensure_future(_run_sandbox(app, stop)),
+    ]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*work)
+
+
+async def _run_sandbox(app: App, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await app.sandbox.run_due(app.platform.world.now_ms())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), SANDBOX_EVERY_S)
+
+
+def load_rooms() -> None:
+    """Nothing to do: importing this module has declared every code, event, state table and point."""

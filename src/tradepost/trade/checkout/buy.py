@@ -1,0 +1,117 @@
+"""The ways to buy: ask for a quote, place a quote, or buy now in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tradepost.kernel.ids import gene_of
+from tradepost.kernel.market import Market
+from tradepost.markets import market
+from tradepost.trade.checkout import rules
+from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.model import Address, Placement, Quote, Want
+from tradepost.trade.checkout.placement import make_placement
+from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What comes with every placement: who asks, under which key, where to and how it is paid.
+
+    `scope` is the party whose key this is; `request_hash` names the exact request, so that a repeat is known.
+    `new_buyer` is a guest whose id was minted for this request: nothing can have been placed under it.
+    """
+
+    scope: str
+    key: str
+    request_hash: str
+    buyer_id: str
+    address: Address
+    email: str = ""
+    method: str = ""
+    confirm: bool = False
+    total_minor: int | None = None
+    currency: str = ""
+    new_buyer: bool = False
+
+
+async def make_quote(
+    context: Context, market_code: str, wants: Sequence[Want], *, buyer_id: str, scene: str = ""
+) -> tuple[Quote, str]:
+    """A priced promise for these lines and its signed token. Nothing is written and nothing is held."""
+    quote = await _price(context, market(market_code), wants, buyer_id, scene, context.quote_ttl_ms)
+    return quote, sign_quote(quote, context.secret)
+
+
+async def accept_quote(context: Context, token: str, request: Request) -> Placement:
+    """The placement of a signed quote. Raises the refusals of forged, foreign and changed quotes and addresses.
+
+    A deadline that has passed is refused by placing, and only when the quote was not placed before.
+    """
+    quote = read_quote(token, context.secret)
+    rules.accept(
+        quote,
+        buyer_id=request.buyer_id,
+        total_minor=request.total_minor,
+        currency=request.currency,
+    )
+    return _placement(context, quote, market(quote.market), request, quote_hash(token), quoted=True)
+
+
+async def accept_buy_now(
+    context: Context, market_code: str, wants: Sequence[Want], request: Request, *, scene: str = ""
+) -> Placement:
+    """The placement of these lines at their price of this moment, if the total is the one the buyer saw."""
+    where = market(market_code)
+    quote = await _price(context, where, wants, request.buyer_id, scene, 0)
+    rules.accept(
+        quote,
+        buyer_id=request.buyer_id,
+        total_minor=request.total_minor,
+        currency=request.currency,
+    )
+    return _placement(context, quote, where, request, "", quoted=False)
+
+
+async def _price(
+    context: Context, where: Market, wants: Sequence[Want], buyer_id: str, scene: str, ttl_ms: int
+) -> Quote:
+    rules.check_wants(wants, context.lines_max, context.quantity_max)
+    offer_ids = [want.offer_id for want in wants]
+    views, missing = context.book.peek(offer_ids)
+    if missing:
+        views = await context.book.get(offer_ids)
+    gene = gene_of(buyer_id)
+    world = context.world
+    return rules.make_quote(
+        wants,
+        views,
+        where,
+        buyer_id=buyer_id,
+        scene=rules.scene_of(wants, scene),
+        at_ms=world.now_ms(),
+        ttl_ms=ttl_ms,
+        mint=lambda kind: world.mint(kind, gene),
+    )
+
+
+def _placement(
+    context: Context, quote: Quote, where: Market, request: Request, hashed: str, *, quoted: bool
+) -> Placement:
+    return make_placement(
+        quote,
+        market=where,
+        terms=context.terms,
+        address=rules.check_address(request.address, where),
+        email=request.email,
+        method=request.method,
+        confirm=request.confirm,
+        scope=request.scope,
+        key=request.key,
+        request_hash=request.request_hash,
+        quote_hash=hashed,
+        quoted=quoted,
+        new_buyer=request.new_buyer,
+        at_ms=context.world.now_ms(),
+    )

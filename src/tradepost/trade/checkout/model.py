@@ -1,0 +1,195 @@
+"""The quote, the command to place it, and what stands afterwards."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tradepost.kernel.errors import Kind, declare_problems
+from tradepost.trade.inventory import HoldRequest
+from tradepost.trade.orders import NewOrder, OrderLine
+from tradepost.trade.payments import NewIntent
+from tradepost.trade.risk import RiskFacts
+
+PLACED = "PLACED"
+TOMBSTONE = "TOMBSTONE"
+
+declare_problems(
+    {
+        "checkout.lines_empty": (Kind.INVALID, "Nothing to buy", "Send at least one line."),
+        "checkout.too_many_lines": (
+            Kind.TOO_LARGE,
+            "Too many lines",
+            "Split the request; the bound is the setting limits.lines_max.",
+        ),
+        "checkout.offer_unknown": (
+            Kind.UNPROCESSABLE,
+            "Unknown offer",
+            "Read the offer again; it may have been removed.",
+        ),
+        "checkout.offer_unavailable": (
+            Kind.UNPROCESSABLE,
+            "The offer is not for sale now",
+            "Take the line out; the offer is paused or ended, or its seller may not sell.",
+        ),
+        "checkout.quote_forged": (
+            Kind.UNPROCESSABLE,
+            "Not a quote of ours",
+            "Send the token exactly as POST /v1/quotes returned it.",
+        ),
+        "checkout.quote_expired": (
+            Kind.UNPROCESSABLE,
+            "The quote's deadline has passed",
+            "Ask for a new quote and show its total.",
+        ),
+        "checkout.quote_of_another_buyer": (
+            Kind.FORBIDDEN,
+            "The quote was made for another buyer",
+            "Ask for a quote as this buyer.",
+        ),
+        "checkout.total_changed": (
+            Kind.CONFLICT,
+            "The total is no longer what the buyer saw",
+            "Show `total_minor` to the buyer and send it again when accepted.",
+        ),
+        "checkout.currency_mixed": (
+            Kind.UNPROCESSABLE,
+            "The currency is not the market's",
+            "Send the total in the market's currency.",
+        ),
+        "checkout.address_incomplete": (
+            Kind.INVALID,
+            "The address lacks a part",
+            "Fill the named field.",
+        ),
+        "idempotency.key_reused": (
+            Kind.UNPROCESSABLE,
+            "Idempotency-Key was used for another request",
+            "Use a new key for a new request; repeat a request byte by byte with its own key.",
+        ),
+        "checkout.abandoned": (
+            Kind.CONFLICT,
+            "This checkout was given up",
+            "Its hold ran out before the order was written; ask for a new quote.",
+        ),
+        "checkout.not_found": (Kind.NOT_FOUND, "No such checkout", "Copy the id as the API returned it."),
+    }
+)
+
+
+class Want(msgspec.Struct, frozen=True, kw_only=True):
+    """One line a buyer asks for, and the content and creator that led to it."""
+
+    offer_id: str
+    quantity: int
+    content_id: str = ""
+    creator_id: str = ""
+
+
+class QuotedOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seller would be owed: lines frozen as they will stand on the order."""
+
+    order_id: str
+    seller_id: str
+    lines: tuple[OrderLine, ...]
+    total_minor: int
+    tax_minor: int
+    shipping_minor: int
+    fee_minor: int
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """A priced promise with a deadline. Ids are minted with it, so placing it twice names the same orders."""
+
+    checkout_id: str
+    payment_id: str
+    buyer_id: str
+    market: str
+    currency: str
+    scene: str
+    made_at_ms: int
+    expires_at_ms: int
+    orders: tuple[QuotedOrder, ...]
+    total_minor: int
+    shipping_minor: int
+    tax_minor: int
+    trace: tuple[str, ...] = ()
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the goods go. Which parts are required is the market's data."""
+
+    name: str = ""
+    line1: str = ""
+    line2: str = ""
+    city: str = ""
+    region: str = ""
+    postcode: str = ""
+    country: str = ""
+    phone: str = ""
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the settings decide about a placement. A span of -1 leaves it to the market, an amount of 0 is no rule."""
+
+    velocity_orders_max: int = 0
+    velocity_window_ms: int = 60_000
+    amount_review_minor: int = 0
+    amount_max_minor: int = 0
+    remorse_ms: int = -1
+    complete_after_ms: int = -1
+    return_window_ms: int = -1
+    capture_on_shipment_scenes: tuple[str, ...] = ()
+    provider: str = "sandbox"
+
+
+class Placement(msgspec.Struct, frozen=True, array_like=True):
+    """One item of the place batch: everything is priced, minted and encoded; only stock and limits are open."""
+
+    checkout_id: str
+    buyer_id: str
+    gene: int
+    scope: str
+    key: str
+    request_hash: str
+    quote_hash: str
+    at_ms: int
+    quoted: bool
+    new_buyer: bool
+    expires_at_ms: int
+    risk: RiskFacts
+    hold: HoldRequest
+    orders: tuple[NewOrder, ...]
+    intent: NewIntent | None
+    body: bytes
+
+
+class Placed(msgspec.Struct, frozen=True, array_like=True):
+    """The checkout that stands; `replayed` when an earlier request with this key or quote had placed it."""
+
+    buyer_id: str
+    checkout_id: str
+    replayed: bool
+
+
+class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One order of a checkout as answered to the buyer."""
+
+    order_id: str
+    order_number: str
+    seller_id: str
+    total_minor: int
+
+
+class CheckoutView(msgspec.Struct, frozen=True, kw_only=True):
+    """A placed checkout: kept as its row's body, answered to the buyer, the same at every replay."""
+
+    checkout_id: str
+    buyer_id: str
+    market: str
+    currency: str
+    total_minor: int
+    tax_minor: int
+    shipping_minor: int
+    orders: tuple[OrderSummary, ...]
+    payment_id: str
+    placed_at_ms: int

@@ -1,0 +1,96 @@
+"""Place order: the story from an accepted quote to orders that stand, on one shard or on several."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+
+from tradepost.kernel.errors import Refusal
+from tradepost.kernel.ids import gene_of
+from tradepost.kernel.tx import Tx
+from tradepost.trade import inventory
+from tradepost.trade.checkout import placing, store
+from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.model import PLACED, TOMBSTONE, CheckoutView, Placed, Placement
+from tradepost.trade.checkout.placement import refuse_expired
+from tradepost.trade.checkout.views import decode_view, find_checkout
+
+
+async def place_order(context: Context, placement: Placement) -> tuple[CheckoutView, bool]:
+    """The checkout that stands for this placement, and whether an earlier request had placed it.
+
+    Raises the refusals of stock, limits, risk and idempotency; then nothing was changed.
+    """
+    hinted = context.hints.refuses(placement.hold.demands)
+    if hinted is not None and await context.earlier.find(placement) is None:
+        raise hinted
+    home = context.db.shard_of(placement.gene)
+    shards = {context.db.shard_of(gene_of(demand.sku_id)) for demand in placement.hold.demands}
+    if shards <= {home}:
+        placed = await context.db.batch(home, placing.PLACE, placement)
+    else:
+        placed = await _place_across(context, placement, home, sorted(shards))
+    if not placed.replayed:
+        return decode_view(placement.body), False
+    shard = context.db.shard_of(gene_of(placed.buyer_id))
+    return await context.db.read(shard, find_checkout, placed.buyer_id, placed.checkout_id), True
+
+
+async def _place_across(context: Context, placement: Placement, home: int, shards: Sequence[int]) -> Placed:
+    """Hold on each shard with a deadline, open on the buyer's, release every hold when one step says no."""
+    earlier = await context.earlier.find(placement)
+    if earlier is not None:
+        return earlier
+    expired = refuse_expired(placement)
+    if expired is not None:
+        raise expired
+    deadline_ms = placement.at_ms + context.hold_ttl_ms
+    request = msgspec.structs.replace(placement.hold, expires_at_ms=deadline_ms)
+    held: list[int] = []
+    try:
+        for shard in shards:
+            held.append(shard)
+            await context.db.batch(shard, placing.HOLD, request)
+        placed = await context.db.batch(home, placing.OPEN, msgspec.structs.replace(placement, quoted=True))
+    except Refusal as refusal:
+        if refusal.code != "storage.unavailable":  # an unknown outcome is the reaper's to settle
+            await _release(context, placement, held)
+        earlier = await context.earlier.find(placement)
+        if earlier is not None:
+            return earlier
+        raise
+    if placed.checkout_id != placement.checkout_id:
+        await _release(context, placement, held)
+        return placed
+    genes = tuple(sorted({gene_of(demand.sku_id) for demand in placement.hold.demands}))
+    for shard in held:
+        await context.db.transact(shard, inventory.confirm_deadline, placement.checkout_id, genes)
+    return placed
+
+
+async def _release(context: Context, placement: Placement, shards: Sequence[int]) -> None:
+    items: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for demand in placement.hold.demands:
+        items[demand.owner_id].append((demand.sku_id, demand.quantity))
+    claims = [
+        inventory.Claim(
+            owner_id=owner_id,
+            reference=f"{placement.checkout_id}.abandoned",
+            at_ms=context.world.now_ms(),
+            items=tuple(owned),
+        )
+        for owner_id, owned in items.items()
+    ]
+    for shard in shards:
+        await context.db.transact(shard, inventory.release, claims)
+
+
+def claim_checkout(tx: Tx, buyer_id: str, checkout_id: str, at_ms: int) -> bool:
+    """Whether this checkout stands; if not, it never will: a tombstone takes its place in the same commit."""
+    row = store.find_checkouts(tx, [(buyer_id, checkout_id)]).get(checkout_id)
+    if row is None:
+        store.insert_checkouts(tx, [(buyer_id, checkout_id, TOMBSTONE, "", at_ms, b"")])
+        return False
+    return bool(row[2] == PLACED)

@@ -1,0 +1,215 @@
+"""What placing a quote writes: orders, intent, hold and answer, all decided and encoded before any commit. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tradepost.kernel.errors import Refusal
+from tradepost.kernel.ids import gene_of, order_number
+from tradepost.kernel.market import Market
+from tradepost.trade import orders, payments, risk
+from tradepost.trade.checkout.model import CheckoutView, OrderSummary, Placement, Quote, QuotedOrder, Terms
+from tradepost.trade.inventory import Demand, HoldRequest
+
+_encode = msgspec.json.Encoder().encode
+
+
+def refuse_expired(placement: Placement) -> Refusal | None:
+    """The refusal of a quote placed after its deadline; judged only when it was not placed before."""
+    if not placement.expires_at_ms or placement.at_ms <= placement.expires_at_ms:
+        return None
+    return Refusal(
+        "checkout.quote_expired",
+        "The quote may no longer be placed.",
+        field="quote",
+        expected="a quote younger than its deadline",
+        extra={"expired_at_ms": placement.expires_at_ms},
+    )
+
+
+def make_placement(
+    quote: Quote,
+    *,
+    market: Market,
+    terms: Terms,
+    address: dict[str, str],
+    email: str,
+    method: str,
+    confirm: bool,
+    scope: str,
+    key: str,
+    request_hash: str,
+    quote_hash: str,
+    quoted: bool,
+    new_buyer: bool,
+    at_ms: int,
+) -> Placement:
+    """Everything that placing this quote writes, encoded; only stock, limits and velocity are still open."""
+    capture = orders.ON_SHIPMENT if quote.scene in terms.capture_on_shipment_scenes else orders.IMMEDIATE
+    facts = _risk_facts(quote, terms, at_ms)
+    verdict = risk.CHECK.choose(quote.scene)(facts)
+    refusal = risk.refusal_of(verdict)
+    if refusal is not None:
+        raise refusal
+    common = (quote, market, terms, address, email, capture, quote_hash, verdict.code, at_ms)
+    new_orders = tuple([_new_order(ordered, *common) for ordered in quote.orders])
+    demands = [
+        Demand(
+            owner_id=ordered.order_id,
+            sku_id=component.sku_id,
+            pool=line.pool,
+            quantity=component.quantity * line.quantity,
+            limit_per_buyer=line.limit_per_buyer,
+        )
+        for ordered in quote.orders
+        for line in ordered.lines
+        for component in line.components
+    ]
+    return Placement(
+        checkout_id=quote.checkout_id,
+        buyer_id=quote.buyer_id,
+        gene=gene_of(quote.buyer_id),
+        scope=scope,
+        key=key,
+        request_hash=request_hash,
+        quote_hash=quote_hash,
+        at_ms=at_ms,
+        quoted=quoted,
+        expires_at_ms=quote.expires_at_ms if quoted else 0,
+        new_buyer=new_buyer,
+        risk=facts,
+        hold=HoldRequest(
+            checkout_id=quote.checkout_id, buyer_id=quote.buyer_id, at_ms=at_ms, demands=tuple(demands)
+        ),
+        orders=new_orders,
+        intent=_intent(quote, terms.provider, method, capture, confirm, at_ms) if quote.total_minor else None,
+        body=_encode(_view(quote, at_ms)),
+    )
+
+
+def _risk_facts(quote: Quote, terms: Terms, at_ms: int) -> risk.RiskFacts:
+    return risk.RiskFacts(
+        buyer_id=quote.buyer_id,
+        market=quote.market,
+        currency=quote.currency,
+        total_minor=quote.total_minor,
+        at_ms=at_ms,
+        placed_in_window=0,
+        scene=quote.scene,
+        orders_max=terms.velocity_orders_max,
+        window_ms=terms.velocity_window_ms,
+        amount_review_minor=terms.amount_review_minor,
+        amount_max_minor=terms.amount_max_minor,
+    )
+
+
+def refuse_risk(facts: risk.RiskFacts, placed_in_window: int) -> Refusal | None:
+    """The verdict once it is known how much the buyer placed lately; None when one more checkout is allowed."""
+    strategy = risk.CHECK.choose(facts.scene)
+    if strategy is risk.judge:
+        return risk.refuse_velocity(placed_in_window, facts.orders_max, facts.window_ms)
+    return risk.refusal_of(strategy(msgspec.structs.replace(facts, placed_in_window=placed_in_window)))
+
+
+def _span(override_ms: int, market_ms: int) -> int:
+    return market_ms if override_ms < 0 else override_ms
+
+
+def _new_order(
+    ordered: QuotedOrder,
+    quote: Quote,
+    market: Market,
+    terms: Terms,
+    address: dict[str, str],
+    email: str,
+    capture: str,
+    quote_hash: str,
+    risk_code: str,
+    at_ms: int,
+) -> orders.NewOrder:
+    body = orders.OrderBody(
+        order_number=order_number(ordered.order_id),
+        lines=ordered.lines,
+        total_minor=ordered.total_minor,
+        shipping_minor=ordered.shipping_minor,
+        tax_minor=ordered.tax_minor,
+        fee_minor=ordered.fee_minor,
+        capture=capture,
+        remorse_ms=_span(terms.remorse_ms, market.remorse_ms),
+        ship_by_ms=market.ship_by_ms,
+        complete_after_ms=_span(terms.complete_after_ms, market.complete_after_ms),
+        return_window_ms=_span(terms.return_window_ms, market.return_window_ms),
+        address=address,
+        email=email,
+        quote_hash=quote_hash,
+        risk=risk_code,
+    )
+    return orders.new_order(
+        body,
+        order_id=ordered.order_id,
+        checkout_id=quote.checkout_id,
+        buyer_id=quote.buyer_id,
+        seller_id=ordered.seller_id,
+        market=quote.market,
+        currency=quote.currency,
+        scene=quote.scene,
+        payment_id=quote.payment_id,
+        at_ms=at_ms,
+        payment_deadline_ms=market.payment_deadline_ms,
+    )
+
+
+def _intent(
+    quote: Quote, provider: str, method: str, capture: str, confirm: bool, at_ms: int
+) -> payments.NewIntent:
+    return payments.NewIntent(
+        payment_id=quote.payment_id,
+        checkout_id=quote.checkout_id,
+        buyer_id=quote.buyer_id,
+        provider=provider,
+        method=method,
+        currency=quote.currency,
+        amount_minor=quote.total_minor,
+        capture=capture,
+        portions=tuple(
+            [
+                payments.Portion(
+                    order_id=ordered.order_id,
+                    seller_id=ordered.seller_id,
+                    amount_minor=ordered.total_minor,
+                    fee_minor=ordered.fee_minor,
+                    tax_minor=ordered.tax_minor,
+                    market=quote.market,
+                )
+                for ordered in quote.orders
+                if ordered.total_minor
+            ]
+        ),
+        at_ms=at_ms,
+        confirm=confirm,
+    )
+
+
+def _view(quote: Quote, at_ms: int) -> CheckoutView:
+    return CheckoutView(
+        checkout_id=quote.checkout_id,
+        buyer_id=quote.buyer_id,
+        market=quote.market,
+        currency=quote.currency,
+        total_minor=quote.total_minor,
+        tax_minor=quote.tax_minor,
+        shipping_minor=quote.shipping_minor,
+        orders=tuple(
+            [
+                OrderSummary(
+                    order_id=ordered.order_id,
+                    order_number=order_number(ordered.order_id),
+                    seller_id=ordered.seller_id,
+                    total_minor=ordered.total_minor,
+                )
+                for ordered in quote.orders
+            ]
+        ),
+        payment_id=quote.payment_id,
+        placed_at_ms=at_ms,
+    )

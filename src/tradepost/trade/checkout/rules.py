@@ -1,0 +1,211 @@
+"""Pure decisions of checkout: make a quote, accept it, and prepare what placing it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from tradepost.kernel.errors import Refusal
+from tradepost.kernel.market import Market
+from tradepost.trade import orders, pricing, shipping, tax
+from tradepost.trade.catalog import OfferView
+from tradepost.trade.checkout.model import (
+    Address,
+    Quote,
+    QuotedOrder,
+    Want,
+)
+
+SHOP_SCENE = "shop"
+CONTENT_SCENE = "content"
+SELLABLE = ("ACTIVE", "ACTIVE")
+
+
+def scene_of(wants: Sequence[Want], named: str) -> str:
+    """The scene, computed once and kept on the order: the one named, else by whether content led here."""
+    return named or (CONTENT_SCENE if any(want.content_id for want in wants) else SHOP_SCENE)
+
+
+def check_wants(wants: Sequence[Want], lines_max: int, quantity_max: int) -> None:
+    """Refuse an empty request and quantities or counts out of bounds, before anything is read."""
+    if not wants:
+        raise Refusal("checkout.lines_empty", "There is no line.", field="lines", expected="one line or more")
+    if len(wants) > lines_max:
+        raise Refusal(
+            "checkout.too_many_lines",
+            f"{len(wants)} lines are more than {lines_max}.",
+            field="lines",
+            expected=f"at most {lines_max} lines",
+        )
+    for index, want in enumerate(wants):
+        if not 0 < want.quantity <= quantity_max:
+            raise Refusal(
+                "pricing.quantity_invalid",
+                f"{want.quantity} is not a quantity that can be bought.",
+                field=f"lines[{index}].quantity",
+                expected=f"1 to {quantity_max}",
+            )
+
+
+def make_quote(
+    wants: Sequence[Want],
+    views: Mapping[str, OfferView],
+    market: Market,
+    *,
+    buyer_id: str,
+    scene: str,
+    at_ms: int,
+    ttl_ms: int,
+    mint: Callable[[str], str],
+) -> Quote:
+    """Price the lines at this moment and freeze them per seller, in order of each seller's first line.
+
+    `mint(kind)` gives ids on the buyer's gene. Raises the refusals of offers and pricing.
+    """
+    offers = [_sellable(views.get(want.offer_id), want, index) for index, want in enumerate(wants)]
+    priced = pricing.price(
+        [
+            pricing.PriceLine(
+                offer=offer, quantity=want.quantity, content_id=want.content_id, creator_id=want.creator_id
+            )
+            for want, offer in zip(wants, offers, strict=True)
+        ],
+        market,
+        at_ms,
+        tax=tax.TAXES.choose(scene),
+        ship=shipping.RATES.choose(scene),
+        scene=scene,
+        buyer_id=buyer_id,
+        lines_max=len(wants),
+    )
+    lines: dict[str, list[orders.OrderLine]] = {}
+    for offer, line in zip(offers, priced.lines, strict=True):
+        lines.setdefault(offer.seller_id, []).append(
+            _freeze(offer, line, len(lines.get(offer.seller_id, ())) + 1)
+        )
+    charges = {charge.seller_id: charge for charge in priced.shipping}
+    return Quote(
+        checkout_id=mint("checkout"),
+        payment_id=mint("payment") if priced.total_minor else "",
+        buyer_id=buyer_id,
+        market=market.code,
+        currency=priced.currency,
+        scene=scene,
+        made_at_ms=at_ms,
+        expires_at_ms=at_ms + ttl_ms,
+        orders=tuple(
+            _quoted_order(mint("order"), seller_id, tuple(owned), charges[seller_id])
+            for seller_id, owned in lines.items()
+        ),
+        total_minor=priced.total_minor,
+        shipping_minor=priced.shipping_minor,
+        tax_minor=priced.tax_minor,
+        trace=priced.trace,
+    )
+
+
+def _sellable(offer: OfferView | None, want: Want, index: int) -> OfferView:
+    if offer is None:
+        raise Refusal(
+            "checkout.offer_unknown",
+            f"There is no offer {want.offer_id[:60]!r}.",
+            field=f"lines[{index}].offer_id",
+            expected="the id of an offer",
+        )
+    if (offer.state, offer.seller_state) != SELLABLE:
+        raise Refusal(
+            "checkout.offer_unavailable",
+            f"Offer {offer.offer_id} is {offer.state}, its seller {offer.seller_state}.",
+            field=f"lines[{index}].offer_id",
+            expected="an active offer of an active seller",
+            extra={
+                "offer_id": offer.offer_id,
+                "offer_state": offer.state,
+                "seller_state": offer.seller_state,
+            },
+        )
+    return offer
+
+
+def _freeze(offer: OfferView, line: pricing.PricedLine, line_no: int) -> orders.OrderLine:
+    return orders.OrderLine(
+        line_no=line_no,
+        offer_id=offer.offer_id,
+        offer_version=offer.version,
+        sku_id=offer.sku_id,
+        sku_code=offer.sku_code,
+        product_id=offer.product_id,
+        title=offer.title,
+        quantity=line.quantity,
+        unit_price_e4=line.unit_price_e4,
+        list_minor=line.list_minor,
+        adjustments=line.adjustments,
+        total_minor=line.total_minor,
+        tax_minor=line.tax_minor,
+        tax_rate_bps=line.tax_rate_bps,
+        tax_category=line.tax_category,
+        pool=offer.pool,
+        limit_per_buyer=offer.limit_per_buyer,
+        components=tuple(
+            [orders.StockItem(component.sku_id, component.quantity) for component in offer.components]
+        ),
+        content_id=line.content_id,
+        creator_id=line.creator_id,
+        fee_bps=line.fee_bps,
+        fee_minor=line.fee_minor,
+    )
+
+
+def _quoted_order(
+    order_id: str, seller_id: str, lines: tuple[orders.OrderLine, ...], charge: pricing.ShippingCharge
+) -> QuotedOrder:
+    return QuotedOrder(
+        order_id=order_id,
+        seller_id=seller_id,
+        lines=lines,
+        total_minor=sum([line.total_minor for line in lines]) + charge.amount_minor,
+        tax_minor=sum([line.tax_minor for line in lines]) + charge.tax_minor,
+        shipping_minor=charge.amount_minor,
+        fee_minor=sum([line.fee_minor for line in lines]),
+    )
+
+
+def accept(quote: Quote, *, buyer_id: str, total_minor: int | None, currency: str) -> None:
+    """Whether this buyer may place this quote for the total they saw. Raises the refusal that says why not.
+
+    `total_minor` None and an empty `currency` mean that the signed quote itself is what was shown.
+    """
+    if buyer_id and quote.buyer_id != buyer_id:
+        raise Refusal(
+            "checkout.quote_of_another_buyer", "The quote was made for another buyer.", field="quote"
+        )
+    if currency and currency != quote.currency:
+        raise Refusal(
+            "checkout.currency_mixed",
+            f"The total is in {currency}, the market sells in {quote.currency}.",
+            field="currency",
+            expected=quote.currency,
+        )
+    if total_minor is not None and total_minor != quote.total_minor:
+        raise Refusal(
+            "checkout.total_changed",
+            f"The total is {quote.total_minor}, the buyer saw {total_minor}.",
+            field="total_minor",
+            expected=str(quote.total_minor),
+            extra={"total_minor": quote.total_minor, "currency": quote.currency},
+        )
+
+
+def check_address(address: Address, market: Market) -> dict[str, str]:
+    """The filled parts of an address that has all its market requires. Raises `checkout.address_incomplete`."""
+    parts = {name: value for name, value in msgspec.structs.asdict(address).items() if value}
+    for name in market.address_required:
+        if not parts.get(name, "").strip():
+            raise Refusal(
+                "checkout.address_incomplete",
+                f"An address in {market.name} needs `{name}`.",
+                field=f"address.{name}",
+                expected=", ".join(market.address_required),
+            )
+    return parts

@@ -1,0 +1,67 @@
+"""The only SQL of checkout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tradepost.kernel.ids import first_id_at, gene_of
+from tradepost.kernel.tx import Row, Tx
+
+_COLUMNS = "buyer_id, checkout_id, state, quote_hash, placed_at_ms, body"
+
+
+def find_checkouts(tx: Tx, keys: Sequence[tuple[str, str]]) -> dict[str, Row]:
+    """Rows by checkout id for (buyer id, checkout id) pairs; unknown ones are left out."""
+    rows = tx.query_keys(
+        f"SELECT {_COLUMNS} FROM checkouts WHERE {{keys}}",
+        ("gene", "buyer_id", "checkout_id"),
+        [(gene_of(buyer_id), buyer_id, checkout_id) for buyer_id, checkout_id in keys],
+    )
+    return {row[1]: row for row in rows}
+
+
+def insert_checkouts(tx: Tx, rows: Sequence[tuple[str, str, str, str, int, bytes]]) -> None:
+    """Insert rows of (buyer, checkout, state, quote hash, placed at, body). Raises Taken for a known one."""
+    tx.execute_many(
+        "INSERT INTO checkouts (gene, buyer_id, checkout_id, state, quote_hash, placed_at_ms, body)"
+        " VALUES (?,?,?,?,?,?,?)",
+        [(gene_of(row[0]), *row) for row in rows],
+    )
+
+
+def count_since(tx: Tx, buyer_ids: Sequence[str], since_ms: int) -> dict[str, int]:
+    """How many checkouts each buyer placed since a moment: ids sort by time, so this is a range of the key."""
+    rows = tx.query_keys(
+        "SELECT buyer_id, COUNT(*) FROM checkouts WHERE checkout_id >= ? AND {keys} GROUP BY gene, buyer_id",
+        ("gene", "buyer_id"),
+        [(gene_of(buyer_id), buyer_id) for buyer_id in buyer_ids],
+        (first_id_at("chk", 0, since_ms),),
+    )
+    return dict(rows)
+
+
+def list_checkouts(tx: Tx, buyer_id: str, before: str, limit: int) -> list[Row]:
+    """A buyer's checkouts, newest first, older than the id `before` ("" starts at the newest)."""
+    return tx.query(
+        f"SELECT {_COLUMNS} FROM checkouts WHERE gene = ? AND buyer_id = ? AND checkout_id < ? AND state = 'PLACED'"
+        " ORDER BY checkout_id DESC LIMIT ?",
+        (gene_of(buyer_id), buyer_id, before or "chk_~", limit),
+    )
+
+
+def find_keys(tx: Tx, keys: Sequence[tuple[int, str, str]]) -> dict[tuple[str, str], list[str]]:
+    """(scope, key) to [request hash, buyer id, checkout id] for the idempotency keys that placed something."""
+    rows = tx.query_keys(
+        "SELECT scope, key, request_hash, response FROM idempotency WHERE {keys}",
+        ("gene", "scope", "key"),
+        keys,
+    )
+    return {(row[0], row[1]): [row[2], *bytes(row[3]).decode().split()] for row in rows}
+
+
+def insert_keys(tx: Tx, rows: Sequence[tuple[int, str, str, str, str, str, int]]) -> None:
+    """Keep (gene, scope, key, request hash, buyer id, checkout id, at). Raises Taken for a known key."""
+    tx.execute_many(
+        "INSERT INTO idempotency (gene, scope, key, request_hash, status, response, at_ms) VALUES (?,?,?,?,201,?,?)",
+        [(row[0], row[1], row[2], row[3], f"{row[4]} {row[5]}".encode(), row[6]) for row in rows],
+    )
