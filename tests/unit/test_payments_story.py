@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tradepost.events import Runtime
 from tradepost.infra.payments.sandbox import LATE_MS, METHODS, SandboxProvider
 from tradepost.infra.storage.sqlite import SqliteStorage
 from tradepost.infra.storage.sqlite_engine import SqliteTx, connect_writer
@@ -622,3 +623,29 @@ def test_statements_do_not_grow_with_the_results(database_path: Any, world: Test
         connection.execute("ROLLBACK")
     connection.close()
     assert counts[0] == counts[1] <= 5
+
+
+async def test_items_and_results_can_travel_to_a_writer_process(shop: Shop) -> None:
+    intent, _ = await shop.pay("sandbox_redirect")
+    fact = await shop.sandbox.complete_redirect(intent.payment_id)
+    item = Heard(intent.payment_id, "sandbox", shop.world.now_ms(), fact, "evt_1", True)
+    handler = payments.RECORD_RESULT
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(item), type=handler.item_type) == item
+    result = await shop.db.batch(0, handler, item)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(result), type=handler.result_type) == result
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(intent), type=NewIntent) == intent
+
+
+async def test_the_events_runtime_drives_refunds_and_questions(shop: Shop) -> None:
+    tasks = payments.tasks(shop.db, shop.world, shop.providers)
+    sweeps = payments.sweeps(shop.db, shop.world, shop.providers)
+    runtime = Runtime(shop.db, shop.world, consumers=payments.CONSUMERS, tasks=tasks, sweeps=sweeps)
+    paid, _ = await shop.pay("sandbox_refund_refused_once")
+    silent, _ = await shop.pay("sandbox_timeout_succeeded")
+    await shop.db.transact(0, payments.request_refund, back(shop, paid, 10))
+    await runtime.drain()
+    assert (await shop.refunds(paid))[0].state == "REFUSED"
+    shop.world.advance(60_000)
+    await runtime.drain()
+    assert (await shop.refunds(paid))[0].state == "SUCCEEDED"
+    assert (await shop.view(silent.payment_id)).state == "CAPTURED"

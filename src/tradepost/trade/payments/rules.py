@@ -139,6 +139,7 @@ def next_call(payment: Payment) -> Todo | None:
 
 
 def derive_state(payment: Payment) -> str:
+    """The state that the merged totals, flags and rank of a payment amount to."""
     body = payment.body
     if payment.captured_minor:
         whole = body.voided or payment.captured_minor >= payment.authorized_minor
