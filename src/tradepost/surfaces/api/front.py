@@ -67,7 +67,6 @@ def _handler(server: Server, operation: Operation) -> HTTPRouteHandler:
         status_code=operation.status,
         include_in_schema=False,
         name=operation.name,
-        sync_to_thread=False,
     )(handle)
 
 

@@ -147,6 +147,6 @@ def refuse_input(error: msgspec.ValidationError) -> Refusal:
     """The refusal of a body or query that does not fit its schema, with the path of the field."""
     text, _, path = str(error).partition(" - at `$")
     path = path.rstrip("`").lstrip(".").replace("[...]", "")
-    if not path and "`" in text:
-        path = text.split("`")[-2]
+    if "field `" in text:  # a missing or unknown field is named in the text, its parent in the path
+        path = ".".join(part for part in (path, text.split("`")[-2]) if part)
     return Refusal("input.invalid", text, field=path, expected=text if text.startswith("Expected") else "")

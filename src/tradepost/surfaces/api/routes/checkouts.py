@@ -382,7 +382,7 @@ async def make_quote(call: Call) -> QuoteAnswer:
         "total": GBP,
         "address": ADDRESS,
         "email": "ann@example.org",
-        "payment": {"method": "succeeds"},
+        "payment": {"method": "sandbox_succeeds"},
     },
     answer=CHECKOUT_ANSWER,
     codes=PLACE_CODES,

@@ -30,7 +30,7 @@ PAYMENT = {
     "checkout_id": "chk_01m4xk9v0c7s8p2q3r4t5v6w7x",
     "buyer_id": "byr_01m4xk9v0c7s8p2q3r4t5v6w7x",
     "provider": "sandbox",
-    "method": "succeeds",
+    "method": "sandbox_succeeds",
     "state": "CAPTURED",
     "capture": "immediate",
     "amount": GBP,
@@ -228,7 +228,7 @@ async def get_payment(call: Call) -> PaymentAnswer:
     keyed=True,
     scope="payments:write",
     roles=BUYING,
-    example={"method": "succeeds"},
+    example={"method": "sandbox_succeeds"},
     answer=PAYMENT,
     codes=PAY_CODES,
 )
