@@ -1,0 +1,208 @@
+"""The full check: everything on every shard, and at the end that everything came to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tradepost.kernel.events import Consumer, EventRow
+from tradepost.kernel.ids import gene_of
+from tradepost.kernel.tx import Tx
+from tradepost.testing.simulation import store
+from tradepost.testing.simulation.invariants import check_amounts, check_log
+from tradepost.trade import checkout, inventory, ledger, orders
+from tradepost.trade.payments import ProviderFact, RefundStatus
+
+FOR_EVER_MS = 1 << 50
+PAYMENT_ENDS = {"CAPTURED", "FAILED", "VOIDED", "AUTHORIZED", "PARTIALLY_CAPTURED"}
+REFUND_ENDS = {"SUCCEEDED", "SETTLED_BY_HAND"}
+WAITING_FOR_SELLER = {"AWAITING_SHIPMENT", "PARTIALLY_SHIPPING", "AWAITING_COLLECTION", "IN_TRANSIT"}
+
+
+class Audit:
+    """One look at the committed state of all shards. `findings` are what is not as it must be."""
+
+    def __init__(self, readers: Sequence[Tx], consumers: Sequence[Consumer], now_ms: int) -> None:
+        self.findings: list[str] = []
+        self._readers = readers
+        self._consumers = consumers
+        self._now_ms = now_ms
+        self.orders: dict[str, orders.Order] = {}
+        self._logs: dict[str, list[EventRow]] = {}
+
+    def _shard(self, identifier: str) -> Tx:
+        return self._readers[gene_of(identifier) % len(self._readers)]
+
+    def look(self, received: Iterable[tuple[str, str]], placed: dict[str, str]) -> None:
+        """Every invariant that holds at every moment. `received` and `placed` is what clients were told."""
+        for tx in self._readers:
+            self._read(tx)
+        self._check_logs()
+        self._check_stock()
+        self._check_money()
+        self._check_checkouts(placed)
+        self._check_holds()
+        self._check_delivery()
+        known = {pair for tx in self._readers for pair in store.movement_references(tx)}
+        lost = [f"acknowledged goods missing: {pair}" for pair in received if pair not in known]
+        self.findings += lost
+
+    def _read(self, tx: Tx) -> None:
+        for order in orders.orders_by_ids(tx, store.order_ids(tx)):
+            self.orders[order.order_id] = order
+        for row in store.events(tx):
+            self._logs.setdefault(row.aggregate_id, []).append(row)
+
+    def _check_logs(self) -> None:
+        for order_id, order in self.orders.items():
+            self.findings += check_log(order, self._logs.get(order_id, []))
+        for tx in self._readers:
+            for aggregate_id, version in store.aggregate_versions(tx).items():
+                log = sorted(row.version for row in self._logs.get(aggregate_id, []))
+                if log != list(range(1, version + 1)):
+                    self.findings.append(f"event lost: {aggregate_id} version {version}, log {log[-3:]}")
+
+    def _check_stock(self) -> None:
+        for tx in self._readers:
+            report = inventory.check_stock(tx, self._now_ms, FOR_EVER_MS)
+            self.findings += [f"stock {f.kind}: {f.subject} {f.detail}" for f in report.findings]
+
+    def _check_money(self) -> None:
+        report = ledger.merge_reports(ledger.check_ledger(tx) for tx in self._readers)
+        self.findings += [f"ledger {f.kind}: {f.transaction_id} {f.detail}" for f in report.findings]
+        if not report.balanced:
+            self.findings.append("ledger does not sum to zero")
+        for tx in self._readers:
+            asked_back = store.asked_back(tx)
+            for payment_id, _, _, amount, authorized, captured, refunded, _ in store.payment_rows(tx):
+                amounts = (amount, authorized, captured, refunded)
+                self.findings += check_amounts(payment_id, amounts, asked_back.get(payment_id, 0))
+                booked = (report.captured.get(payment_id, 0), report.refunded.get(payment_id, 0))
+                if booked != (captured, refunded):
+                    self.findings.append(f"ledger differs: {payment_id} {booked} {(captured, refunded)}")
+
+    def _check_checkouts(self, placed: dict[str, str]) -> None:
+        stand: dict[str, str] = {}
+        keyed: list[str] = []
+        for tx in self._readers:
+            stand.update((checkout_id, buyer_id) for buyer_id, checkout_id in store.checkouts(tx))
+            keyed += store.keyed_checkouts(tx)
+        if len(set(keyed)) != len(keyed) or set(keyed) != set(stand):
+            odd = sorted(set(keyed) ^ set(stand))[:3]
+            self.findings.append(f"keys and checkouts differ: {len(keyed)} {len(stand)} {odd}")
+        self.findings += [
+            f"acknowledged checkout missing: {checkout_id}" for checkout_id in placed if checkout_id not in stand
+        ]
+        owned: dict[str, set[str]] = {}
+        for order in self.orders.values():
+            owned.setdefault(order.checkout_id, set()).add(order.order_id)
+        for checkout_id, buyer_id in stand.items():
+            view = checkout.find_checkout(self._shard(buyer_id), buyer_id, checkout_id)
+            promised = {order.order_id for order in view.orders}
+            if owned.pop(checkout_id, set()) != promised:
+                self.findings.append(f"orders differ from their checkout: {checkout_id}")
+        self.findings += [f"order without checkout: {checkout_id}" for checkout_id in owned]
+
+    def _check_holds(self) -> None:
+        sums: dict[tuple[str, str], tuple[int, int, int]] = {}
+        waiting: set[str] = set()
+        for tx in self._readers:
+            sums.update(store.hold_sums(tx))
+            waiting |= store.waiting_owners(tx)
+        for order_id, order in self.orders.items():
+            for sku_id, wanted in needed_stock(order).items():
+                _, still_open, shipped = sums.get((order_id, sku_id), (0, 0, 0))
+                if still_open + shipped < wanted:
+                    self.findings.append(
+                        f"order without stock: {order_id} {order.state} needs {wanted} of {sku_id},"
+                        f" holds {still_open} + {shipped} shipped"
+                    )
+        for tx in self._readers:
+            for owner_id, checkout_id in store.open_holds(tx):
+                if owner_id not in self.orders and checkout_id not in waiting:
+                    self.findings.append(f"hold without owner: {owner_id} {checkout_id}")
+
+    def _check_delivery(self) -> None:
+        """No event lost: what the relay passed is consumed, waits, or is a dead letter."""
+        consumed = [store.inbox(tx) for tx in self._readers]
+        waiting = [store.deliveries(tx) for tx in self._readers]
+        for home, tx in enumerate(self._readers):
+            cursor = store.relayed(tx)
+            rows = [row for row in store.events(tx) if row.sequence <= cursor]
+            for consumer in self._consumers:
+                for row in rows:
+                    if row.type in consumer.types and (consumer.name, row.event_id) not in waiting[home]:
+                        genes = [row.gene] if consumer.genes is None else consumer.genes(row)
+                        for shard in {gene % len(self._readers) for gene in genes}:
+                            if (consumer.name, row.event_id) not in consumed[shard]:
+                                self.findings.append(f"event not delivered: {row.event_id} to {consumer.name}")
+
+    def look_at_end(self, facts: Mapping[str, ProviderFact]) -> None:
+        """What must be true once faults have stopped and time went on; `facts` is the provider's word by payment."""
+        for tx in self._readers:
+            for (consumer, event_id), error in store.deliveries(tx).items():
+                self.findings.append(f"still waiting: {event_id} for {consumer}: {error}")
+            newest = max((row.sequence for row in store.events(tx)), default=0)
+            if store.relayed(tx) < newest:
+                self.findings.append(f"not relayed: shard {tx.shard} at {store.relayed(tx)} of {newest}")
+            for refund_id, state in store.refund_states(tx):
+                if state not in REFUND_ENDS:
+                    self.findings.append(f"refund open: {refund_id} {state}")
+            waiting = store.waiting_owners(tx)
+            self.findings += [f"hold deadline forgotten: {checkout_id}" for checkout_id in sorted(waiting)]
+        self._check_ends()
+        self._check_provider(facts)
+
+    def _check_ends(self) -> None:
+        sums: dict[tuple[str, str], tuple[int, int, int]] = {}
+        for tx in self._readers:
+            sums.update(store.hold_sums(tx))
+        for order_id, order in self.orders.items():
+            if order.state not in WAITING_FOR_SELLER | {"COMPLETED", "CANCELLED"}:
+                self.findings.append(f"order without end: {order_id} {order.state}")
+            if order.state == "AWAITING_SHIPMENT" and not order.deadline_at_ms:
+                self.findings.append(f"order without deadline: {order_id}")
+            for sku_id, wanted in needed_stock(order).items():
+                _, still_open, shipped = sums.get((order_id, sku_id), (0, 0, 0))
+                if still_open + shipped != wanted:
+                    self.findings.append(
+                        f"hold too long: {order_id} {order.state} {sku_id} needs {wanted},"
+                        f" holds {still_open} + {shipped} shipped"
+                    )
+
+    def _check_provider(self, facts: Mapping[str, ProviderFact]) -> None:
+        """Our books and the provider's own agree; what was cancelled was given back."""
+        cancelled = {order.order_id for order in self.orders.values() if order.state == "CANCELLED"}
+        given = {(refund.refund_id, refund.status) for fact in facts.values() for refund in fact.refunds}
+        for tx in self._readers:
+            for payment_id, _, state, _, _, captured, _, _ in store.payment_rows(tx):
+                taken = facts[payment_id].captured_minor if payment_id in facts else 0
+                if state not in PAYMENT_ENDS:
+                    self.findings.append(f"payment open: {payment_id} {state}")
+                if taken != captured:
+                    self.findings.append(f"books differ: {payment_id} provider took {taken}, we know {captured}")
+            for refund_id, state in store.refund_states(tx):
+                if ((refund_id, RefundStatus.SUCCEEDED) in given) != (state == "SUCCEEDED"):
+                    self.findings.append(f"books differ: {refund_id} is {state}, the provider says otherwise")
+            self.findings += unreturned(tx, cancelled)
+
+
+def unreturned(tx: Tx, cancelled: set[str]) -> list[str]:
+    """Cancelled orders whose money was not given back."""
+    found = []
+    for portion in store.portions(tx):
+        if portion.order_id in cancelled and portion.captured_minor != portion.refunded_minor:
+            found.append(
+                f"not refunded: {portion.order_id} captured {portion.captured_minor},"
+                f" refunded {portion.refunded_minor}"
+            )
+    return found
+
+
+def needed_stock(order: orders.Order) -> dict[str, int]:
+    """Pieces by SKU that the units still wanted of an order need or have had."""
+    wanted: dict[str, int] = {}
+    for line, done in zip(order.body.lines, orders.full_progress(order), strict=True):
+        for unit in line.components:
+            pieces = unit.quantity * (line.quantity - done.cancelled)
+            wanted[unit.sku_id] = wanted.get(unit.sku_id, 0) + pieces
+    return wanted
