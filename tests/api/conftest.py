@@ -14,6 +14,8 @@ from tradepost.app import Parts, wire
 from tradepost.infra.payments.sandbox import SandboxProvider
 from tradepost.infra.storage.sqlite import SqliteStorage
 from tradepost.kernel.ids import gene_of
+from tradepost.kernel.tx import Storage
+from tradepost.kernel.world import World
 from tradepost.settings import CheckoutSettings, Settings
 from tradepost.surfaces.api import Platform, create_asgi
 from tradepost.testing.world import TestWorld
@@ -155,14 +157,20 @@ class Shop(NamedTuple):
         return int(reply.json["total"]["amount_minor"])
 
 
+def make_platform(db: Storage, world: World, secret: bytes) -> Platform:
+    """The wired rooms over this storage."""
+    sandbox = SandboxProvider(world, "whsec_" + base64.b64encode(secret).decode())
+    settings = Settings(checkout=CheckoutSettings(remorse_ms=0))
+    return wire(
+        Parts(db=db, world=world, providers=payments.Providers(sandbox), secret=secret, settings=settings)
+    )
+
+
 @pytest.fixture
 async def platform(database_path: Path, world: TestWorld) -> AsyncIterator[Platform]:
     """A platform on a fresh file, its runtime stepped by hand."""
     db = SqliteStorage(database_path)
-    sandbox = SandboxProvider(world, "whsec_" + base64.b64encode(SECRET).decode())
-    settings = Settings(checkout=CheckoutSettings(remorse_ms=0))
-    parts = Parts(db=db, world=world, providers=payments.Providers(sandbox), secret=SECRET, settings=settings)
-    yield wire(parts)
+    yield make_platform(db, world, SECRET)
     await db.close()
 
 
