@@ -192,7 +192,12 @@ class SqliteEngine:
         self._statement("SAVEPOINT work")
 
     def keep(self) -> None:
-        """Insert the emitted events and release the mark. Raises Taken when an event was recorded before."""
+        """Write what the work emitted and release the mark. Raises Taken when an event was recorded before."""
+        self.flush()
+        self._statement("RELEASE work")
+
+    def flush(self) -> None:
+        """Insert the emitted events. Raises Taken when an event was recorded before."""
         if self.tx.events:
             first = self.sequence + 1
             rows = [
@@ -213,7 +218,6 @@ class SqliteEngine:
             self.sequence += len(rows)
             self._events_written = True
             self.tx.events.clear()
-        self._statement("RELEASE work")
 
     def undo(self) -> None:
         """Return to the mark. Raises TransactionLost when SQLite dropped the whole transaction (disk full)."""

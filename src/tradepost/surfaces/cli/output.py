@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import msgspec
@@ -24,6 +25,11 @@ def print_json(data: Any) -> None:
     """One JSON document on standard output."""
     text = msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
     sys.stdout.write(text + "\n")
+
+
+def moment(at_ms: int) -> str:
+    """A moment for people, in UTC."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -154,7 +154,7 @@ async def _prepare_demo(app: App) -> str:
 
     shop = await load_demo(app.platform.db)
     body = (
-        '{"market":"GB","lines":[{"offer_id":"%s","quantity":2}],"total_minor":%d,"currency":"GBP",'
+        '{"market":"GB","lines":[{"offer_id":"%s","quantity":2}],"total":{"amount_minor":%d,"currency":"GBP"},'
         '"address":{"name":"Ada Lovelace","line1":"12 St James Square","city":"London",'
         '"postcode":"SW1Y 4JH","country":"GB"},"payment":{"method":"sandbox_succeeds"}}'
     )

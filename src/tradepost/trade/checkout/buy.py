@@ -11,7 +11,7 @@ from tradepost.kernel.market import Market
 from tradepost.markets import market
 from tradepost.trade.checkout import rules
 from tradepost.trade.checkout.context import Context
-from tradepost.trade.checkout.model import Address, Placement, Quote, Want
+from tradepost.trade.checkout.model import Address, Particulars, Placement, Quote, Want
 from tradepost.trade.checkout.placement import make_placement
 from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
 
@@ -99,10 +99,7 @@ async def _price(
 def _placement(
     context: Context, quote: Quote, where: Market, request: Request, hashed: str, *, quoted: bool
 ) -> Placement:
-    return make_placement(
-        quote,
-        market=where,
-        terms=context.terms,
+    given = Particulars(
         address=rules.check_address(request.address, where),
         email=request.email,
         method=request.method,
@@ -115,3 +112,4 @@ def _placement(
         new_buyer=request.new_buyer,
         at_ms=context.world.now_ms(),
     )
+    return make_placement(quote, where, context.terms, given)

@@ -142,6 +142,22 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     provider: str = "sandbox"
 
 
+class Particulars(msgspec.Struct, frozen=True, kw_only=True):
+    """What the request adds to the quote: where to, how it is paid, and under which key it is placed."""
+
+    address: dict[str, str]
+    email: str
+    method: str
+    confirm: bool
+    scope: str
+    key: str
+    request_hash: str
+    quote_hash: str
+    quoted: bool
+    new_buyer: bool
+    at_ms: int
+
+
 class Placement(msgspec.Struct, frozen=True, array_like=True):
     """One item of the place batch: everything is priced, minted and encoded; only stock and limits are open."""
 

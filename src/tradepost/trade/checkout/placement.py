@@ -8,7 +8,15 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of, order_number
 from tradepost.kernel.market import Market
 from tradepost.trade import orders, payments, risk
-from tradepost.trade.checkout.model import CheckoutView, OrderSummary, Placement, Quote, QuotedOrder, Terms
+from tradepost.trade.checkout.model import (
+    CheckoutView,
+    OrderSummary,
+    Particulars,
+    Placement,
+    Quote,
+    QuotedOrder,
+    Terms,
+)
 from tradepost.trade.inventory import Demand, HoldRequest
 
 _encode = msgspec.json.Encoder().encode
@@ -27,32 +35,44 @@ def refuse_expired(placement: Placement) -> Refusal | None:
     )
 
 
-def make_placement(
-    quote: Quote,
-    *,
-    market: Market,
-    terms: Terms,
-    address: dict[str, str],
-    email: str,
-    method: str,
-    confirm: bool,
-    scope: str,
-    key: str,
-    request_hash: str,
-    quote_hash: str,
-    quoted: bool,
-    new_buyer: bool,
-    at_ms: int,
-) -> Placement:
-    """Everything that placing this quote writes, encoded; only stock, limits and velocity are still open."""
-    capture = orders.ON_SHIPMENT if quote.scene in terms.capture_on_shipment_scenes else orders.IMMEDIATE
-    facts = _risk_facts(quote, terms, at_ms)
+def make_placement(quote: Quote, market: Market, terms: Terms, given: Particulars) -> Placement:
+    """Everything that placing this quote writes, encoded; only stock, limits and velocity are still open.
+
+    Raises the refusal of the scene's risk check.
+    """
+    facts = _risk_facts(quote, terms, given.at_ms)
     verdict = risk.CHECK.choose(quote.scene)(facts)
     refusal = risk.refusal_of(verdict)
     if refusal is not None:
         raise refusal
-    common = (quote, market, terms, address, email, capture, quote_hash, verdict.code, at_ms)
-    new_orders = tuple([_new_order(ordered, *common) for ordered in quote.orders])
+    capture = orders.ON_SHIPMENT if quote.scene in terms.capture_on_shipment_scenes else orders.IMMEDIATE
+    numbers = [order_number(ordered.order_id) for ordered in quote.orders]
+    return Placement(
+        checkout_id=quote.checkout_id,
+        buyer_id=quote.buyer_id,
+        gene=gene_of(quote.buyer_id),
+        scope=given.scope,
+        key=given.key,
+        request_hash=given.request_hash,
+        quote_hash=given.quote_hash,
+        at_ms=given.at_ms,
+        quoted=given.quoted,
+        expires_at_ms=quote.expires_at_ms if given.quoted else 0,
+        new_buyer=given.new_buyer,
+        risk=facts,
+        hold=_hold(quote, given.at_ms),
+        orders=tuple(
+            [
+                _new_order(ordered, number, quote, market, terms, given, capture, verdict.code)
+                for ordered, number in zip(quote.orders, numbers, strict=True)
+            ]
+        ),
+        intent=_intent(quote, terms.provider, capture, given) if quote.total_minor else None,
+        body=_encode(_view(quote, numbers, given.at_ms)),
+    )
+
+
+def _hold(quote: Quote, at_ms: int) -> HoldRequest:
     demands = [
         Demand(
             owner_id=ordered.order_id,
@@ -65,25 +85,8 @@ def make_placement(
         for line in ordered.lines
         for component in line.components
     ]
-    return Placement(
-        checkout_id=quote.checkout_id,
-        buyer_id=quote.buyer_id,
-        gene=gene_of(quote.buyer_id),
-        scope=scope,
-        key=key,
-        request_hash=request_hash,
-        quote_hash=quote_hash,
-        at_ms=at_ms,
-        quoted=quoted,
-        expires_at_ms=quote.expires_at_ms if quoted else 0,
-        new_buyer=new_buyer,
-        risk=facts,
-        hold=HoldRequest(
-            checkout_id=quote.checkout_id, buyer_id=quote.buyer_id, at_ms=at_ms, demands=tuple(demands)
-        ),
-        orders=new_orders,
-        intent=_intent(quote, terms.provider, method, capture, confirm, at_ms) if quote.total_minor else None,
-        body=_encode(_view(quote, at_ms)),
+    return HoldRequest(
+        checkout_id=quote.checkout_id, buyer_id=quote.buyer_id, at_ms=at_ms, demands=tuple(demands)
     )
 
 
@@ -117,18 +120,16 @@ def _span(override_ms: int, market_ms: int) -> int:
 
 def _new_order(
     ordered: QuotedOrder,
+    number: str,
     quote: Quote,
     market: Market,
     terms: Terms,
-    address: dict[str, str],
-    email: str,
+    given: Particulars,
     capture: str,
-    quote_hash: str,
     risk_code: str,
-    at_ms: int,
 ) -> orders.NewOrder:
     body = orders.OrderBody(
-        order_number=order_number(ordered.order_id),
+        order_number=number,
         lines=ordered.lines,
         total_minor=ordered.total_minor,
         shipping_minor=ordered.shipping_minor,
@@ -139,9 +140,9 @@ def _new_order(
         ship_by_ms=market.ship_by_ms,
         complete_after_ms=_span(terms.complete_after_ms, market.complete_after_ms),
         return_window_ms=_span(terms.return_window_ms, market.return_window_ms),
-        address=address,
-        email=email,
-        quote_hash=quote_hash,
+        address=given.address,
+        email=given.email,
+        quote_hash=given.quote_hash,
         risk=risk_code,
     )
     return orders.new_order(
@@ -154,43 +155,45 @@ def _new_order(
         currency=quote.currency,
         scene=quote.scene,
         payment_id=quote.payment_id,
-        at_ms=at_ms,
+        at_ms=given.at_ms,
         payment_deadline_ms=market.payment_deadline_ms,
     )
 
 
-def _intent(
-    quote: Quote, provider: str, method: str, capture: str, confirm: bool, at_ms: int
-) -> payments.NewIntent:
+def _intent(quote: Quote, provider: str, capture: str, given: Particulars) -> payments.NewIntent:
     return payments.NewIntent(
         payment_id=quote.payment_id,
         checkout_id=quote.checkout_id,
         buyer_id=quote.buyer_id,
         provider=provider,
-        method=method,
+        method=given.method,
         currency=quote.currency,
         amount_minor=quote.total_minor,
         capture=capture,
         portions=tuple(
-            [
-                payments.Portion(
-                    order_id=ordered.order_id,
-                    seller_id=ordered.seller_id,
-                    amount_minor=ordered.total_minor,
-                    fee_minor=ordered.fee_minor,
-                    tax_minor=ordered.tax_minor,
-                    market=quote.market,
-                )
-                for ordered in quote.orders
-                if ordered.total_minor
-            ]
+            [_portion(ordered, quote.market, capture) for ordered in quote.orders if ordered.total_minor]
         ),
-        at_ms=at_ms,
-        confirm=confirm,
+        at_ms=given.at_ms,
+        confirm=given.confirm,
     )
 
 
-def _view(quote: Quote, at_ms: int) -> CheckoutView:
+def _portion(ordered: QuotedOrder, market: str, capture: str) -> payments.Portion:
+    by_line = ordered.lines if capture == orders.ON_SHIPMENT else ()
+    return payments.Portion(
+        order_id=ordered.order_id,
+        seller_id=ordered.seller_id,
+        amount_minor=ordered.total_minor,
+        fee_minor=ordered.fee_minor,
+        tax_minor=ordered.tax_minor,
+        market=market,
+        lines=tuple(
+            [payments.PortionLine(line.line_no, line.quantity, line.total_minor) for line in by_line]
+        ),
+    )
+
+
+def _view(quote: Quote, numbers: list[str], at_ms: int) -> CheckoutView:
     return CheckoutView(
         checkout_id=quote.checkout_id,
         buyer_id=quote.buyer_id,
@@ -203,11 +206,11 @@ def _view(quote: Quote, at_ms: int) -> CheckoutView:
             [
                 OrderSummary(
                     order_id=ordered.order_id,
-                    order_number=order_number(ordered.order_id),
+                    order_number=number,
                     seller_id=ordered.seller_id,
                     total_minor=ordered.total_minor,
                 )
-                for ordered in quote.orders
+                for ordered, number in zip(quote.orders, numbers, strict=True)
             ]
         ),
         payment_id=quote.payment_id,

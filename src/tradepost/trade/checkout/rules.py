@@ -79,11 +79,7 @@ def make_quote(
         buyer_id=buyer_id,
         lines_max=len(wants),
     )
-    lines: dict[str, list[orders.OrderLine]] = {}
-    for offer, line in zip(offers, priced.lines, strict=True):
-        lines.setdefault(offer.seller_id, []).append(
-            _freeze(offer, line, len(lines.get(offer.seller_id, ())) + 1)
-        )
+    lines = _by_seller(offers, priced.lines)
     charges = {charge.seller_id: charge for charge in priced.shipping}
     return Quote(
         checkout_id=mint("checkout"),
@@ -103,6 +99,17 @@ def make_quote(
         tax_minor=priced.tax_minor,
         trace=priced.trace,
     )
+
+
+def _by_seller(
+    offers: Sequence[OfferView], priced: Sequence[pricing.PricedLine]
+) -> dict[str, list[orders.OrderLine]]:
+    """Frozen lines by seller, in order of each seller's first; each seller's lines count from 1."""
+    lines: dict[str, list[orders.OrderLine]] = {}
+    for offer, line in zip(offers, priced, strict=True):
+        owned = lines.setdefault(offer.seller_id, [])
+        owned.append(_freeze(offer, line, len(owned) + 1))
+    return lines
 
 
 def _sellable(offer: OfferView | None, want: Want, index: int) -> OfferView:
