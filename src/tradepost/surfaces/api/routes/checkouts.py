@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from tradepost.kernel.errors import Refusal
-from tradepost.kernel.ids import check_id, gene_of
+from tradepost.kernel.ids import check_id, gene_for, gene_of
 from tradepost.kernel.money import Money
 from tradepost.surfaces.api.once import REPLAYED
 from tradepost.surfaces.api.operation import Answer, Call, Routes
@@ -422,7 +422,8 @@ async def _accept(call: Call, body: PlaceRequest) -> Any:
     buyer_id = parties.acting_buyer(call.principal, body.buyer_id)
     new_buyer = not body.quote and not buyer_id
     if new_buyer:
-        buyer_id = parties.mint_party(platform.world, Role.GUEST)
+        # Each try draws another guest: the gene follows the key, so that a repeat finds what the first one placed.
+        buyer_id = platform.world.mint("buyer", gene_for(f"{call.principal.party_id} {call.key}"))
     elif buyer_id:
         check_id(buyer_id, "buyer")
     request = checkout.Request(
