@@ -11,6 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.python import asgi
 from schemathesis.specs.openapi.checks import (
@@ -114,7 +115,7 @@ def put_known(value: Any, known: dict[str, str], data: st.DataObject) -> Any:
     if isinstance(value, dict):
         return {
             name: known[name]
-            if name in known and name != "code" and data.draw(st.booleans(), label=name)
+            if name in known and data.draw(st.booleans(), label=name)
             else "GB"
             if name == "market"
             else put_known(inner, known, data)
@@ -136,11 +137,16 @@ def test_answers_are_as_documented(application: Application, name: str) -> None:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=operation.as_strategy(), data=st.data())
+    @given(
+        case=st.one_of([operation.as_strategy(generation_mode=mode) for mode in GenerationMode]),
+        data=st.data(),
+    )
     def answer(case: Any, data: st.DataObject) -> None:
         case.path_parameters = put_known(dict(case.path_parameters or {}), application.known, data)
+        bodies = {name: value for name, value in application.known.items() if name != "code"}
+        case.query = put_known(dict(case.query or {}), bodies, data)
         if isinstance(case.body, dict):
-            case.body = put_known(case.body, application.known, data)
+            case.body = put_known(case.body, bodies, data)
         role = data.draw(st.sampled_from(["operator", "seller", "buyer", "storefront", "creator", ""]))
         headers = {"Authorization": f"Bearer {application.tokens[role]}"} if role else {}
         response = case.call(app=application, headers=headers)

@@ -169,6 +169,7 @@ def _responses(operation: Operation, known: dict[Any, Any]) -> dict[str, Any]:
         answer["content"] = {media_type: {"schema": schema}}
         if operation.answer is not None:
             answer["content"][media_type]["example"] = operation.answer
+        answer["content"] |= {other: {"schema": {"type": "string"}} for other in operation.also}
     responses = {str(operation.status): answer}
     for status in statuses(operation):
         responses[str(status)] = _problem(operation, status, known)

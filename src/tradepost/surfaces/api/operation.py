@@ -47,7 +47,10 @@ class Answer(NamedTuple):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """The row of the route table from which routing, checks and the OpenAPI document are made."""
+    """The row of the route table from which routing, checks and the OpenAPI document are made.
+
+    `also` names further media types of a good answer, `accepts` those of the body.
+    """
 
     method: str
     path: str
@@ -60,6 +63,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     query: Any = None
     returns: Any = None
     media_type: str = JSON
+    also: tuple[str, ...] = ()
     accepts: tuple[str, ...] = (JSON,)
     scope: str = ""
     roles: tuple[str, ...] = ()

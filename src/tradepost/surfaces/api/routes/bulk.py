@@ -140,6 +140,7 @@ async def levels_of(db: Storage, sku_ids: Iterable[str]) -> dict[str, int]:
     "/v1/catalog/export",
     query=ExportQuery,
     media_type="text/csv",
+    also=("application/x-ndjson",),
     roles=SELLING,
     answer=CSV,
 )
