@@ -286,6 +286,19 @@ async def test_catalogues_go_out_and_come_in(shop: Shop) -> None:
     assert report.json["refused"][0]["line_no"] == 2
 
 
+async def test_an_import_refuses_stock_below_what_is_promised_and_applies_the_rest(shop: Shop) -> None:
+    await shop.buy(quantity=5)
+    out = (await shop.seller.get("/v1/catalog/export")).body
+    two = out.replace(b",20", b",3") + b"".join(
+        line.replace(b"MUG", b"POT").replace(b",20", b",7") for line in out.splitlines(keepends=True)[1:]
+    )
+    report = await shop.seller.post("/v1/catalog/import", two, headers={"content-type": "text/csv"})
+    assert report.status == 200, report.body
+    assert (report.json["rows_applied"], report.json["rows_refused"]) == (1, 1)
+    assert report.json["refused"][0]["code"] == "inventory.below_committed"
+    assert (await shop.seller.get(f"/v1/stock/{shop.sku_id}")).json["levels"][0]["on_hand"] == 20
+
+
 async def test_offers_are_listed_changed_and_ended(shop: Shop) -> None:
     offers = (await shop.buyer.get("/v1/offers?market=GB&limit=1")).json
     assert len(offers["items"]) == 1

@@ -107,12 +107,17 @@ async def import_catalog(call: Call) -> ImportReport:
         raise Refusal("catalog.row_malformed", "The text is not UTF-8.", expected="UTF-8") from None
     reference = f"import.{world.chance(96):024x}"
 
+    withheld: list[tuple[StockRow, Refusal]] = []
+
     async def set_stock(rows: Sequence[StockRow]) -> None:
         for shard in sorted({platform.db.shard_of(gene_of(row.sku_id)) for row in rows}):
-            await platform.db.transact(shard, count_rows, rows, reference, world.now_ms())
+            try:
+                await platform.db.transact(shard, count_rows, rows, reference, world.now_ms())
+            except Refusal:
+                withheld.extend(await _count_singly(call, shard, rows, reference))
 
     given = call.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
-    return await catalog.import_rows(
+    report = await catalog.import_rows(
         platform.db,
         world,
         io.StringIO(text, newline=""),
@@ -120,6 +125,27 @@ async def import_catalog(call: Call) -> ImportReport:
         seller_id=seller_id,
         set_stock=set_stock if "stock:write" in call.principal.scopes else None,
     )
+    for row, refusal in withheld:
+        report.rows_applied -= 1
+        report.refuse(row.line_no, "", refusal)
+    report.refused.sort(key=lambda row: row.line_no)
+    return report
+
+
+async def _count_singly(
+    call: Call, shard: int, rows: Sequence[StockRow], reference: str
+) -> list[tuple[StockRow, Refusal]]:
+    """One bad row must not keep the stock of the others: each on its own; those that are refused."""
+    refused = []
+    db = call.platform.db
+    for row in rows:
+        if db.shard_of(gene_of(row.sku_id)) != shard:
+            continue
+        try:
+            await db.transact(shard, count_rows, [row], reference, call.now_ms())
+        except Refusal as refusal:
+            refused.append((row, refusal))
+    return refused
 
 
 async def levels_of(db: Storage, sku_ids: Iterable[str]) -> dict[str, int]:

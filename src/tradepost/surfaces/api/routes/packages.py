@@ -12,7 +12,8 @@ from tradepost.kernel.ids import check_id, gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.surfaces.api.once import transact_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
-from tradepost.surfaces.api.routes.orders import Units, sighted
+from tradepost.surfaces.api.routes.order_views import Units
+from tradepost.surfaces.api.routes.orders import sighted
 from tradepost.surfaces.api.words import MomentMs, Name, home
 from tradepost.trade import fulfilment
 from tradepost.trade.fulfilment import Package, PackLine, Tracking

@@ -14,7 +14,7 @@ from tradepost.kernel.tx import Tx
 from tradepost.surfaces.api.once import story_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
 from tradepost.surfaces.api.routes.carts import BUYING
-from tradepost.surfaces.api.routes.orders import Reason
+from tradepost.surfaces.api.routes.order_views import Reason
 from tradepost.surfaces.api.routes.stock import reference_of
 from tradepost.surfaces.api.words import Id, Name, home, money
 from tradepost.trade import parties, payments

@@ -14,7 +14,8 @@ from tradepost.kernel.tx import Tx
 from tradepost.surfaces.api.once import transact_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
 from tradepost.surfaces.api.routes.carts import BUYING
-from tradepost.surfaces.api.routes.orders import Reason, Units, sighted, units_of
+from tradepost.surfaces.api.routes.order_views import Reason, Units, units_of
+from tradepost.surfaces.api.routes.orders import sighted
 from tradepost.surfaces.api.routes.packages import SHIPPING
 from tradepost.surfaces.api.words import Place, home
 from tradepost.trade import aftersales

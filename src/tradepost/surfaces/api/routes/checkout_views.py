@@ -1,0 +1,311 @@
+"""Quotes and checkouts as they are asked for and shown."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tradepost.kernel.money import Money
+from tradepost.surfaces.api.routes.payments import PAYMENT, PaymentAnswer
+from tradepost.surfaces.api.words import Code, Id, Name, money, unit_price
+from tradepost.trade.checkout import CheckoutView, Quote, QuotedOrder
+
+Party = Annotated[str, Meta(max_length=64)]
+LINES = [{"offer_id": "off_01m4xk9v0c7s8p2q3r4t5v6w7x", "quantity": 2}]
+ADDRESS = {
+    "name": "Ann Lee",
+    "line1": "1 High Street",
+    "city": "Leeds",
+    "postcode": "LS1 1AA",
+    "country": "GB",
+}
+GBP = {"amount_minor": 1790, "currency": "GBP"}
+TAX = {"amount_minor": 298, "currency": "GBP"}
+NONE = {"amount_minor": 0, "currency": "GBP"}
+QUOTE_ANSWER = {
+    "quote": "eJzT0yMAAGTvBe8.q3V5dGVfc2lnbmF0dXJl",
+    "checkout_id": "chk_01m4xk9v0c7s8p2q3r4t5v6w7x",
+    "buyer_id": "byr_01m4xk9v0c7s8p2q3r4t5v6w7x",
+    "market": "GB",
+    "expires_at_ms": 1790000900000,
+    "total": GBP,
+    "tax": TAX,
+    "shipping": NONE,
+    "orders": [
+        {
+            "order_id": "ord_01m4xk9v0c7s8p2q3r4t5v6w7x",
+            "seller_id": "sel_01m4xk9v0c7s8p2q3r4t5v6w7x",
+            "total": GBP,
+            "lines": [
+                {
+                    "line_no": 1,
+                    "offer_id": "off_01m4xk9v0c7s8p2q3r4t5v6w7x",
+                    "title": "Stoneware mug, blue",
+                    "quantity": 2,
+                    "unit_price": "8.95",
+                    "list": GBP,
+                    "total": GBP,
+                    "tax": TAX,
+                    "adjustments": [],
+                }
+            ],
+        }
+    ],
+    "guest_token": "",
+}
+CHECKOUT_ANSWER = {
+    "checkout_id": "chk_01m4xk9v0c7s8p2q3r4t5v6w7x",
+    "buyer_id": "byr_01m4xk9v0c7s8p2q3r4t5v6w7x",
+    "market": "GB",
+    "total": GBP,
+    "tax": TAX,
+    "shipping": NONE,
+    "orders": [
+        {
+            "order_id": "ord_01m4xk9v0c7s8p2q3r4t5v6w7x",
+            "order_number": "2Q3R-4T5V-6W7X",
+            "seller_id": "sel_01m4xk9v0c7s8p2q3r4t5v6w7x",
+            "total": GBP,
+        }
+    ],
+    "payment_id": "pay_01m4xk9v0c7s8p2q3r4t5v6w7x",
+    "placed_at_ms": 1790000000000,
+    "payment": PAYMENT,
+    "guest_token": "",
+}
+QUOTE_CODES = (
+    "market.unknown",
+    "checkout.lines_empty",
+    "checkout.too_many_lines",
+    "checkout.offer_unknown",
+    "checkout.offer_unavailable",
+    "pricing.quantity_invalid",
+)
+PLACE_CODES = (
+    *QUOTE_CODES,
+    "inventory.sold_out",
+    "inventory.limit_reached",
+    "checkout.quote_forged",
+    "checkout.quote_expired",
+    "checkout.quote_of_another_buyer",
+    "checkout.total_changed",
+    "checkout.currency_mixed",
+    "checkout.address_incomplete",
+    "idempotency.key_reused",
+    "checkout.abandoned",
+    "idempotency.key_required",
+    "idempotency.in_progress",
+)
+
+
+class LineWant(msgspec.Struct, frozen=True, kw_only=True):
+    """One line to buy, and the content and creator that led to it."""
+
+    offer_id: Id
+    quantity: Annotated[int, Meta(ge=-(2**31), le=2**31)]
+    content_id: Party = ""
+    creator_id: Party = ""
+
+
+class QuoteRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to price, where. Storefronts name the buyer, or leave it out for a new guest."""
+
+    market: Code
+    lines: tuple[LineWant, ...]
+    buyer_id: Party = ""
+    scene: Code = ""
+
+
+class AddressInput(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the goods go; which parts are needed is the market's rule."""
+
+    name: Name = ""
+    line1: Name = ""
+    line2: Name = ""
+    city: Name = ""
+    region: Name = ""
+    postcode: Code = ""
+    country: Code = ""
+    phone: Code = ""
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True):
+    """The total that the buyer saw, in the currency's minor unit."""
+
+    amount_minor: Annotated[int, Meta(ge=0, le=10**15)]
+    currency: Code
+
+
+class PayChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """How to pay. With `confirm` the provider is asked at once, else by POST /v1/payments/{id}/confirm."""
+
+    method: Name = ""
+    confirm: bool = True
+
+
+class PlaceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Place a quote (`quote`), or buy now (`market`, `lines` and the `total` the buyer saw)."""
+
+    address: AddressInput
+    quote: Annotated[str, Meta(max_length=4_000_000)] = ""
+    market: Code = ""
+    lines: tuple[LineWant, ...] = ()
+    total: Total | None = None
+    payment: PayChoice = PayChoice()
+    email: Name = ""
+    buyer_id: Party = ""
+    scene: Code = ""
+
+
+class AdjustmentView(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed change to a line: why, and who pays for it."""
+
+    code: str
+    reason: str
+    funder: str
+    amount: Money
+
+
+class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A priced line."""
+
+    line_no: int
+    offer_id: str
+    title: str
+    quantity: int
+    unit_price: str
+    list: Money
+    total: Money
+    tax: Money
+    adjustments: tuple[AdjustmentView, ...]
+
+
+class QuoteOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seller would be owed."""
+
+    order_id: str
+    seller_id: str
+    total: Money
+    lines: tuple[QuoteLine, ...]
+
+
+class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A priced promise until a deadline. `quote` is the signed token to place; nothing is held yet."""
+
+    quote: str
+    checkout_id: str
+    buyer_id: str
+    market: str
+    expires_at_ms: int
+    total: Money
+    tax: Money
+    shipping: Money
+    orders: tuple[QuoteOrder, ...]
+    guest_token: str = ""
+
+
+class PlacedOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One order of a checkout."""
+
+    order_id: str
+    order_number: str
+    seller_id: str
+    total: Money
+
+
+class CheckoutAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A placed checkout: one order a seller, one payment for all. `payment` is as it stood after placing."""
+
+    checkout_id: str
+    buyer_id: str
+    market: str
+    total: Money
+    tax: Money
+    shipping: Money
+    orders: tuple[PlacedOrder, ...]
+    payment_id: str
+    placed_at_ms: int
+    payment: PaymentAnswer | None = None
+    guest_token: str = ""
+
+
+def view_quote(quote: Quote, token: str, guest_token: str) -> QuoteAnswer:
+    """A quote as shown."""
+    currency = quote.currency
+    return QuoteAnswer(
+        quote=token,
+        checkout_id=quote.checkout_id,
+        buyer_id=quote.buyer_id,
+        market=quote.market,
+        expires_at_ms=quote.expires_at_ms,
+        total=money(quote.total_minor, currency),
+        tax=money(quote.tax_minor, currency),
+        shipping=money(quote.shipping_minor, currency),
+        orders=tuple([_quoted(order, currency) for order in quote.orders]),
+        guest_token=guest_token,
+    )
+
+
+def _quoted(order: QuotedOrder, currency: str) -> QuoteOrder:
+    lines = [
+        QuoteLine(
+            line_no=line.line_no,
+            offer_id=line.offer_id,
+            title=line.title,
+            quantity=line.quantity,
+            unit_price=unit_price(line.unit_price_e4, currency),
+            list=money(line.list_minor, currency),
+            total=money(line.total_minor, currency),
+            tax=money(line.tax_minor, currency),
+            adjustments=tuple(
+                [
+                    AdjustmentView(
+                        code=change.code,
+                        reason=change.reason,
+                        funder=change.funder,
+                        amount=money(change.amount_minor, currency),
+                    )
+                    for change in line.adjustments
+                ]
+            ),
+        )
+        for line in order.lines
+    ]
+    return QuoteOrder(
+        order_id=order.order_id,
+        seller_id=order.seller_id,
+        total=money(order.total_minor, currency),
+        lines=tuple(lines),
+    )
+
+
+def view_checkout(
+    view: CheckoutView, payment: PaymentAnswer | None = None, guest_token: str = ""
+) -> CheckoutAnswer:
+    """A checkout as shown."""
+    currency = view.currency
+    return CheckoutAnswer(
+        checkout_id=view.checkout_id,
+        buyer_id=view.buyer_id,
+        market=view.market,
+        total=money(view.total_minor, currency),
+        tax=money(view.tax_minor, currency),
+        shipping=money(view.shipping_minor, currency),
+        orders=tuple(
+            [
+                PlacedOrder(
+                    order_id=order.order_id,
+                    order_number=order.order_number,
+                    seller_id=order.seller_id,
+                    total=money(order.total_minor, currency),
+                )
+                for order in view.orders
+            ]
+        ),
+        payment_id=view.payment_id,
+        placed_at_ms=view.placed_at_ms,
+        payment=payment,
+        guest_token=guest_token,
+    )
