@@ -15,6 +15,7 @@ from tradepost.events import Runtime
 from tradepost.infra.payments.sandbox import SandboxProvider
 from tradepost.infra.storage.migrate import upgrade
 from tradepost.infra.storage.sqlite import SqliteStorage
+from tradepost.infra.storage.sqlite_reader import SqliteReader
 from tradepost.kernel.events import Consumer, Sweep, Task
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage
@@ -36,6 +37,8 @@ from tradepost.trade import (
 DATABASE_FILE = "tradepost.db"
 SANDBOX_FILE = "sandbox-provider.jsonl"
 SANDBOX_EVERY_S = 0.2
+Reader = SqliteReader
+"""The storage's `read` without owning the file."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +217,11 @@ async def _run_sandbox(app: App, stop: asyncio.Event) -> None:
         await app.sandbox.run_due(app.platform.world.now_ms())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), SANDBOX_EVERY_S)
+
+
+def open_reader(settings: Settings) -> Reader:
+    """The shop's file for looking only, while a server may own it. Raises Refusal `storage.not_found`."""
+    return SqliteReader(database_path(settings))
 
 
 def load_rooms() -> None:

@@ -14,7 +14,7 @@ from tradepost.kernel.errors import Refusal
 PRICE_SCALE = 10_000
 """A unit price counts ten-thousandths of a minor unit, so 2.555 GBP is 2_555_000 and stays exact."""
 
-_MAJOR = re.compile(r"(-?)(\d{1,15})(?:\.(\d{1,8}))?\Z")
+_MAJOR = re.compile(r"(-?)(\d{1,15})(?:\.(\d{1,30}))?\Z")
 
 
 class Rounding(StrEnum):
@@ -154,7 +154,8 @@ def price_from_major(text: str, currency: str) -> int:
             field="price",
             expected=f"a decimal number with at most {digits} digits after the point",
         )
-    value = int(found.group(2)) * 10**digits + int((fraction[:digits]).ljust(digits, "0"))
+    scale: int = 10**digits
+    value = int(found.group(2)) * scale + int((fraction[:digits]).ljust(digits, "0"))
     return -value if found.group(1) else value
 
 

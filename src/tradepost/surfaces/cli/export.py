@@ -12,9 +12,8 @@ from typing import Any, BinaryIO, Literal, cast
 import msgspec
 from rich.progress import Progress
 
-from tradepost.app import database_path
+from tradepost.app import Reader, open_reader
 from tradepost.events import read_stream
-from tradepost.infra.storage.sqlite_reader import SqliteReader
 from tradepost.kernel.ids import check_id
 from tradepost.kernel.tx import Storage
 from tradepost.surfaces.cli.output import errors
@@ -53,7 +52,7 @@ def export(
         A TOML file of settings.
     """
     settings = read_settings(config, overrides={"server.data_dir": data_dir})
-    reader = SqliteReader(database_path(settings))
+    reader = open_reader(settings)
     with _target(out) as target, Progress(console=errors) as progress:
         bar = progress.add_task(f"exporting {what}", total=None)
 
@@ -84,7 +83,7 @@ class _Reading:
 
     shards = 1
 
-    def __init__(self, reader: SqliteReader) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def shard_of(self, gene: int) -> int:
@@ -94,14 +93,12 @@ class _Reading:
         return self._reader.read(shard, query, *args, **kwargs)
 
 
-async def _write_catalog(
-    reader: SqliteReader, seller_id: str, form: str, write: Callable[[bytes], None]
-) -> None:
+async def _write_catalog(reader: Reader, seller_id: str, form: str, write: Callable[[bytes], None]) -> None:
     async for text in catalog.export_rows(cast(Storage, _Reading(reader)), seller_id, form=form):
         write(text.encode())
 
 
-def _write_events(reader: SqliteReader, write: Callable[[bytes], None]) -> None:
+def _write_events(reader: Reader, write: Callable[[bytes], None]) -> None:
     after = 0
     while rows := reader.read(0, read_stream, after, PAGE):
         for row in rows:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tradepost.app import database_path
+from tradepost.app import Reader, open_reader
 from tradepost.books import BooksReport, check_books
-from tradepost.infra.storage.sqlite_reader import SqliteReader
 from tradepost.kernel.money import to_major
 from tradepost.kernel.world import SystemWorld
 from tradepost.surfaces.cli.output import FAILED, console, print_facts, print_json, print_table
@@ -33,7 +32,7 @@ def check(
         Print JSON instead of tables.
     """
     settings = read_settings(config, overrides={"server.data_dir": data_dir})
-    reader = SqliteReader(database_path(settings))
+    reader = open_reader(settings)
     try:
         found = _check_stock(reader, as_json=json) if stock else _check_books(reader, as_json=json)
     finally:
@@ -42,7 +41,7 @@ def check(
         raise SystemExit(FAILED)
 
 
-def _check_books(reader: SqliteReader, *, as_json: bool) -> bool:
+def _check_books(reader: Reader, *, as_json: bool) -> bool:
     report: BooksReport = reader.read(0, check_books)
     if as_json:
         print_json({"agree": report.agree, "report": report})
@@ -63,7 +62,7 @@ def _check_books(reader: SqliteReader, *, as_json: bool) -> bool:
     return not report.agree
 
 
-def _check_stock(reader: SqliteReader, *, as_json: bool) -> bool:
+def _check_stock(reader: Reader, *, as_json: bool) -> bool:
     report: inventory.StockReport = reader.read(0, inventory.check_stock, SystemWorld().now_ms())
     if as_json:
         print_json({"conserved": report.conserved, "report": report})

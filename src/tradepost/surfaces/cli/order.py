@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from tradepost.app import database_path
+from tradepost.app import open_reader
 from tradepost.events import aggregate_log
-from tradepost.infra.storage.sqlite_reader import SqliteReader
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.ids import check_id
 from tradepost.kernel.money import to_major
@@ -36,7 +35,7 @@ def show(
         Print JSON instead of tables.
     """
     settings = read_settings(config, overrides={"server.data_dir": data_dir})
-    reader = SqliteReader(database_path(settings))
+    reader = open_reader(settings)
     try:
         facts = reader.read(0, _facts, check_id(order_id, "order"))
     finally:
