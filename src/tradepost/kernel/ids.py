@@ -96,7 +96,7 @@ def check_id(identifier: str, kind: str, field: str = "") -> str:
     ):
         raise Refusal(
             "id.invalid",
-            f"{identifier[:60]!r} does not name a {kind}.",
+            f"{identifier[:60]!r} is not the id of this kind of thing: {kind}.",
             field=field or f"{kind}_id",
             expected=f"{prefix}_ and 26 letters of base32",
         )

@@ -21,24 +21,30 @@ _ledger = cyclopts.App(name="ledger", help="Prove the books.")
 app.command(_order)
 app.command(_ledger)
 
-_COMMANDS: tuple[tuple[cyclopts.App, str, str], ...] = (
-    (app, "serve", "tradepost.surfaces.cli.serve:serve"),
-    (app, "work", "tradepost.surfaces.cli.serve:work"),
-    (app, "replay", "tradepost.surfaces.cli.replay:replay"),
-    (app, "simulate", "tradepost.surfaces.cli.simulate:simulate"),
-    (app, "bench", "tradepost.surfaces.cli.bench:bench"),
-    (app, "points", "tradepost.surfaces.cli.points:points"),
-    (app, "export", "tradepost.surfaces.cli.export:export"),
-    (_order, "show", "tradepost.surfaces.cli.order:show"),
-    (_ledger, "check", "tradepost.surfaces.cli.ledger:check"),
+_HOME = "tradepost.surfaces.cli"
+_COMMANDS: tuple[tuple[cyclopts.App, str, str, str], ...] = (
+    (app, "serve", f"{_HOME}.serve:serve", "Serve the API on one SQLite file, with relay and timers."),
+    (app, "work", f"{_HOME}.serve:work", "Run relay, deliveries and timers without HTTP."),
+    (
+        app,
+        "replay",
+        f"{_HOME}.replay:replay",
+        "Run a real shop's history through the real path, and reconcile it.",
+    ),
+    (app, "simulate", f"{_HOME}.simulate:simulate", "Run the whole platform on virtual time with faults."),
+    (app, "bench", f"{_HOME}.bench:bench", "Measure every figure in one run: JSON and a page with plots."),
+    (app, "points", f"{_HOME}.points:points", "Print which strategy answers for a scene."),
+    (app, "export", f"{_HOME}.export:export", "Write a seller's catalogue or the event stream."),
+    (_order, "show", f"{_HOME}.order:show", "Show an order with everything that happened to it."),
+    (_ledger, "check", f"{_HOME}.ledger:check", "Prove that ledger, payments, orders and stock agree."),
 )
 """Every command is imported only when it runs, so that `serve` starts without the bench and the simulator."""
 
 
 def register() -> None:
     """Give cyclopts every command by its import path."""
-    for group, name, path in _COMMANDS:
-        group.command(path, name=name)
+    for group, name, path, sentence in _COMMANDS:
+        group.command(path, name=name, help=sentence)
 
 
 register()
