@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -55,11 +56,13 @@ def read_claims(rows: Iterable[EventRow]) -> list[Claim]:
     return claims
 
 
-def _consumer(name: str, types: tuple[str, ...], step: Callable[[Tx, Sequence[Claim]], None]) -> Consumer:
-    def consume(tx: Tx, rows: Sequence[EventRow]) -> None:
-        step(tx, read_claims(rows))
+def _claim(step: Callable[[Tx, Sequence[Claim]], None], tx: Tx, rows: Sequence[EventRow]) -> None:
+    step(tx, read_claims(rows))
 
-    return Consumer(f"inventory.{name}", types, consume, genes_of)
+
+def _consumer(name: str, types: tuple[str, ...], step: Callable[[Tx, Sequence[Claim]], None]) -> Consumer:
+    # a partial of module functions, not a closure: it has to travel to a writer in a process of its own
+    return Consumer(f"inventory.{name}", types, partial(_claim, step), genes_of)
 
 
 CONSUMERS: list[Consumer] = [
