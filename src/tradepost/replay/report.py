@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import msgspec
 
 
@@ -27,7 +25,7 @@ class Report(msgspec.Struct, kw_only=True):
     returns_accepted: int = 0
     returns_partial: int = 0
     returns_refused: int = 0
-    returns_refused_reasons: dict[str, int] = msgspec.field(default_factory=Counter)
+    returns_refused_reasons: dict[str, int] = msgspec.field(default_factory=dict)
     units_returned: int = 0
     refund_minor: int = 0
     write_off_lines: int = 0
@@ -35,7 +33,7 @@ class Report(msgspec.Struct, kw_only=True):
     adjustment_lines: int = 0
     adjustment_minor: int = 0
     rejected_lines: int = 0
-    rejected_reasons: dict[str, int] = msgspec.field(default_factory=Counter)
+    rejected_reasons: dict[str, int] = msgspec.field(default_factory=dict)
     expected_gross_minor: int = 0
     captured_minor: int = 0
     ledger_captured_minor: int = 0
