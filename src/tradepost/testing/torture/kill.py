@@ -97,7 +97,8 @@ def _recover(shop: ShopProcess, asks: list[Ask], chance: random.Random, report: 
     report.look("every request gets its answer in the end", [f"{ask.kind} {ask.key}" for ask in left])
     accepted = [ask for ask in asks if ask.accepted]
     proof.repeat_acknowledged(client, chance.sample(accepted, min(ACCEPTED_AGAIN, len(accepted))), report)
-    proof.prove_standing(shop, client, asks, report)
+    proof.prove_standing(shop.database, asks, report)
+    proof.prove_readable(client, asks, report)
     client.close()
 
 

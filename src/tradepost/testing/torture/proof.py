@@ -22,6 +22,8 @@ from tradepost.trade import inventory, orders
 CHECKOUTS = "/v1/checkouts"
 POLL_S = 0.2
 ORDERS_READ = 200
+SHOWN_BY = ("return_id", "package_id", "order_id", "payment_id")
+"""What an answer is about: the first of these members it has."""
 
 
 def repeat_unanswered(client: Client, asks: Iterable[Ask], report: Report) -> list[Ask]:
@@ -70,29 +72,30 @@ def _names(ask: Ask) -> Any:
     return said
 
 
-def prove_standing(shop: ShopProcess, client: Client, asks: Sequence[Ask], report: Report) -> None:
-    """What must hold at every moment, also right after a kill."""
-    with rows.opened(shop.database) as tx:
+def prove_standing(database: Path, asks: Sequence[Ask], report: Report) -> None:
+    """What must hold in the file at every moment, also right after a kill."""
+    with rows.opened(database) as tx:
         found = rows.all_orders(tx)
-        paid = rows.all_payments(tx)
         prove_placed(asks, found, report)
-        _prove_payments(asks, paid, report)
-        kept = rows.checkouts_of_keys(tx)
-        _prove_kept(asks, kept, report)
+        _prove_payments(asks, rows.all_payments(tx), report)
+        _prove_kept(asks, rows.answers_by_key(tx), report)
+        _prove_versions(asks, rows.versions(tx), report)
         report.look("every event log is gapless", rows.broken_logs(tx))
         holds = rows.open_holds(tx)
         known = {order.order_id for order in found}
         orphans = [f"{owner} {sku}" for owner, sku in holds if owner not in known]
         report.look("no hold without an order", orphans, count=len(holds))
         prove_books(tx, report)
+
+
+def prove_readable(client: Client, asks: Sequence[Ask], report: Report) -> None:
+    """The newest acknowledged orders, asked for over HTTP."""
     placed = [ask for ask in asks if ask.path == CHECKOUTS and ask.accepted][-ORDERS_READ:]
     for ask in placed:
         for order in ask.said()["orders"]:
             read = client.send("GET", f"/v1/orders/{order['order_id']}", token=KEYS["storefront"])
-            broken = (
-                [] if read.status == 200 else [f"{order['order_id']}: {read.status} {read.answer[:200]!r}"]
-            )
-            report.look("an acknowledged order can be read", broken)
+            fault = f"{order['order_id']}: {read.status} {read.answer[:200]!r}"
+            report.look("an acknowledged order can be read", [] if read.status == 200 else [fault])
 
 
 def prove_placed(asks: Sequence[Ask], found: Sequence[OrderRow], report: Report) -> None:
@@ -137,6 +140,20 @@ def _prove_kept(asks: Sequence[Ask], kept: dict[str, int], report: Report) -> No
     accepted = [ask for ask in asks if ask.accepted and ask.key]
     broken = [f"{ask.kind} {ask.key}: {kept.get(ask.key, 0)}" for ask in accepted if kept.get(ask.key) != 1]
     report.look("each success is kept once under its key", broken, count=len(accepted))
+
+
+def _prove_versions(asks: Sequence[Ask], there: dict[str, int], report: Report) -> None:
+    """Every order, package, return and payment is at least where an answer has shown it."""
+    for ask in asks:
+        said = ask.said() if ask.accepted else {}
+        shown = said.get("payment") or said
+        name = next((shown[name] for name in SHOWN_BY if name in shown), "")
+        if name and "version" in shown:
+            lost = there.get(name, 0) < shown["version"]
+            fault = (
+                f"{ask.kind} {ask.key}: {name} was shown as version {shown['version']}, is {there.get(name)}"
+            )
+            report.look("nothing falls back behind what was shown", [fault] if lost else [])
 
 
 def prove_books(tx: Tx, report: Report) -> None:
