@@ -59,7 +59,7 @@ PLANTED = {
     "an acknowledged checkout stands with its orders": f"DELETE FROM orders WHERE order_id = {ONE}",
     "one request made one checkout": f"UPDATE orders SET checkout_id = 'chk_other' WHERE order_id = {ONE}",
     "an acknowledged payment stands": f"UPDATE payments SET captured_minor = 0 WHERE payment_id = {PAID}",
-    "each success is kept once under its key": "DELETE FROM idempotency WHERE key = 'v-7'",
+    "each success is kept once under its key": "DELETE FROM idempotency WHERE idem_key = 'v-7'",
     "nothing falls back behind what was shown": "UPDATE payments SET version = 0",
     "every event log is gapless": f"DELETE FROM events WHERE aggregate_id = {ONE} AND version = 1",
     "no hold without an order": f"UPDATE holds SET owner_id = 'ord_lost' WHERE owner_id = {ONE}",

@@ -94,7 +94,7 @@ def all_payments(tx: Tx) -> dict[str, PaymentRow]:
 
 def answers_by_key(tx: Tx) -> dict[str, int]:
     """How many answers are kept under each idempotency key."""
-    return dict(tx.query("SELECT key, COUNT(*) FROM idempotency GROUP BY key"))
+    return dict(tx.query("SELECT idem_key, COUNT(*) FROM idempotency GROUP BY idem_key"))
 
 
 def versions(tx: Tx) -> dict[str, int]:
