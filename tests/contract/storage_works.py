@@ -16,7 +16,7 @@ from tradepost.kernel.tx import BatchHandler
 
 def put(tx: Any, key: str, value: str = "v") -> str:
     tx.execute(
-        "INSERT INTO idempotency (gene, scope, key, request_hash, status, response, at_ms) VALUES (1,'t',?,?,0,x'',0)",
+        "INSERT INTO idempotency (gene, scope, idem_key, request_hash, status, response, at_ms) VALUES (1,'t',?,?,0,x'',0)",
         (key, value),
     )
     return value
@@ -49,7 +49,7 @@ def emit(tx: Any, aggregate_id: str, version: int) -> None:
 
 def put_big(tx: Any, key: str, size: int) -> str:
     put(tx, key)
-    tx.execute("UPDATE idempotency SET response = ? WHERE gene = 1 AND key = ?", (b"x" * size, key))
+    tx.execute("UPDATE idempotency SET response = ? WHERE gene = 1 AND idem_key = ?", (b"x" * size, key))
     return key
 
 
@@ -72,7 +72,7 @@ def statements(tx: Any) -> int:
 
 def keys(tx: Any) -> list[str]:
     return [
-        row[0] for row in tx.query("SELECT key FROM idempotency WHERE gene = 1 AND scope = 't' ORDER BY key")
+        row[0] for row in tx.query("SELECT idem_key FROM idempotency WHERE gene = 1 AND scope = 't' ORDER BY idem_key")
     ]
 
 
@@ -96,7 +96,7 @@ def put_items(tx: Any, items: Sequence[Item]) -> list[Put | Refusal]:
     before = tx.statements
     taken = [item for item in items if item.how != "refuse"]
     tx.execute_many(
-        "INSERT INTO idempotency (gene, scope, key, request_hash, status, response, at_ms)"
+        "INSERT INTO idempotency (gene, scope, idem_key, request_hash, status, response, at_ms)"
         " VALUES (1,'t',?,'',0,x'',0)",
         [(item.key,) for item in taken],
     )

@@ -35,7 +35,7 @@ async def storage(request: pytest.FixtureRequest, database_path: Path) -> AsyncI
 def committed(path: Path | str) -> list[str]:
     """What another connection sees in the file."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT key FROM idempotency ORDER BY key").fetchall()
+        rows = connection.execute("SELECT idem_key FROM idempotency ORDER BY idem_key").fetchall()
     return [row[0] for row in rows]
 
 

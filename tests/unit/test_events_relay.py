@@ -44,7 +44,7 @@ class Effects:
         self.calls += 1
         for row in rows:
             tx.execute(
-                "INSERT INTO idempotency (gene, scope, key, request_hash, status, response, at_ms)"
+                "INSERT INTO idempotency (gene, scope, idem_key, request_hash, status, response, at_ms)"
                 " SELECT 1, 'effect', COUNT(*) || '', ?, 0, x'', 0 FROM idempotency",
                 (row.event_id,),
             )
@@ -59,7 +59,7 @@ def seen(tx: Any) -> list[str]:
     return [
         row[0]
         for row in tx.query(
-            "SELECT request_hash FROM idempotency WHERE gene = 1 AND scope = 'effect' ORDER BY CAST(key AS INTEGER)"
+            "SELECT request_hash FROM idempotency WHERE gene = 1 AND scope = 'effect' ORDER BY CAST(idem_key AS INTEGER)"
         )
     ]
 

@@ -7,7 +7,28 @@ from collections.abc import Sequence
 import msgspec
 
 from tradepost.events import store
+from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.kernel.tx import Tx
+
+declare_problems(
+    {
+        "idempotency.key_reused": (
+            Kind.UNPROCESSABLE,
+            "Idempotency-Key was used for another request",
+            "Use a new key for a new request; repeat a request byte by byte with its own key.",
+        ),
+    }
+)
+
+
+def key_reused() -> Refusal:
+    """The refusal of a key that stands for another request."""
+    return Refusal(
+        "idempotency.key_reused",
+        "This Idempotency-Key was sent before with another body.",
+        field="Idempotency-Key",
+        expected="a new key for a new request",
+    )
 
 
 class Kept(msgspec.Struct, frozen=True):

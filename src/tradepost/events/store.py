@@ -273,25 +273,25 @@ def drop_inbox(tx: Tx, keys: Sequence[Row]) -> int:
 
 def old_idempotency(tx: Tx, gene: int, before_ms: int, limit: int) -> list[Row]:
     """Keys of one gene's kept answers from before a moment."""
-    sql = "SELECT gene, scope, key FROM idempotency WHERE gene = ? AND at_ms < ? LIMIT ?"
+    sql = "SELECT gene, scope, idem_key FROM idempotency WHERE gene = ? AND at_ms < ? LIMIT ?"
     return tx.query(sql, (gene, before_ms, limit))
 
 
 def drop_idempotency(tx: Tx, keys: Sequence[Row]) -> int:
     """Delete kept answers by key."""
-    return tx.execute_many("DELETE FROM idempotency WHERE gene = ? AND scope = ? AND key = ?", keys)
+    return tx.execute_many("DELETE FROM idempotency WHERE gene = ? AND scope = ? AND idem_key = ?", keys)
 
 
 def kept_rows(tx: Tx, keys: Sequence[tuple[int, str, str]]) -> list[Row]:
     """(scope, key, request hash, status, response, at_ms) of the kept answers among these keys."""
-    sql = "SELECT scope, key, request_hash, status, response, at_ms FROM idempotency WHERE {keys}"
-    return tx.query_keys(sql, ("gene", "scope", "key"), keys)
+    sql = "SELECT scope, idem_key, request_hash, status, response, at_ms FROM idempotency WHERE {keys}"
+    return tx.query_keys(sql, ("gene", "scope", "idem_key"), keys)
 
 
 def keep_rows(tx: Tx, rows: Sequence[Row]) -> int:
     """Insert kept answers. Raises Taken when one of them is already there."""
     sql = (
-        "INSERT INTO idempotency (gene, scope, key, request_hash, status, response, at_ms)"
+        "INSERT INTO idempotency (gene, scope, idem_key, request_hash, status, response, at_ms)"
         " VALUES (?,?,?,?,?,?,?)"
     )
     return tx.execute_many(sql, rows)

@@ -86,7 +86,7 @@ def _call_of(ask: frames.Ask) -> Call:
 
 
 def main() -> None:
-    """Run on the socket whose number is the first argument, for the file that is the second; the third bounds a group."""
+    """Run on the socket numbered by the first argument, for the file of the second; the third bounds a group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the server, which lets us finish
     channel = socket.socket(fileno=int(sys.argv[1]))
     writer = WriterChild(channel, sys.argv[2], int(sys.argv[3]))

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec
 import msgspec
 
 from tradepost.events import idempotency
-from tradepost.events.idempotency import Kept
+from tradepost.events.idempotency import Kept, key_reused
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Taken, Tx
 from tradepost.surfaces.api.operation import Answer, Call
@@ -77,11 +77,6 @@ def _find(tx: Tx, facts: KeyFacts) -> KeptAnswer | None:
     if kept.request_hash != facts.request_hash:
         raise key_reused()
     return KeptAnswer(kept.status, kept.response, True)
-
-
-def key_reused() -> Refusal:
-    """The refusal of a key that stands for another request."""
-    return Refusal("idempotency.key_reused", "The key stands for another request.", field="Idempotency-Key")
 
 
 class InFlight:

@@ -42,11 +42,6 @@ declare_problems(
             "Idempotency-Key is missing or unusable",
             "Send a header Idempotency-Key of 1 to 255 visible ASCII letters, the same one at every repeat.",
         ),
-        "idempotency.key_reused": (
-            Kind.UNPROCESSABLE,
-            "Idempotency-Key was used for another request",
-            "Use a new key for a new request; repeat a request byte by byte with its own key.",
-        ),
         "idempotency.in_progress": (
             Kind.CONFLICT,
             "The first request with this key still runs",

@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,6 @@ def serve(
         },
     )
     configure_logs()
-    sys.setswitchinterval(float(os.environ.get("SWI","0.005")))
     listening = _listen(settings)
     uvloop.run(_serve(settings, listening))
 

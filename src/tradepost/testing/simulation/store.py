@@ -35,7 +35,7 @@ def checkouts(tx: Tx) -> list[tuple[str, str]]:
 
 def keyed_checkouts(tx: Tx) -> list[str]:
     """The checkout each kept idempotency key stands for."""
-    rows = tx.query("SELECT response FROM idempotency ORDER BY scope, key")
+    rows = tx.query("SELECT response FROM idempotency")
     return [bytes(row[0]).decode().split()[1] for row in rows]
 
 

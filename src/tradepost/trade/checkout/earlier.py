@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from tradepost.events.idempotency import key_reused
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import BATCH_ITEMS_MAX, Storage, Tx
 from tradepost.trade.checkout import store
@@ -38,16 +39,6 @@ def decide_earlier(
             "checkout.quote_forged", "The placed checkout was made from another quote.", field="quote"
         )
     return Placed(item.buyer_id, item.checkout_id, True)
-
-
-def key_reused() -> Refusal:
-    """The refusal of a key that named another request before."""
-    return Refusal(
-        "idempotency.key_reused",
-        "This Idempotency-Key was sent before with another body.",
-        field="Idempotency-Key",
-        expected="a new key for a new request",
-    )
 
 
 class Earlier:

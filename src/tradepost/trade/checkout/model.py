@@ -61,11 +61,6 @@ declare_problems(
             "The address lacks a part",
             "Fill the named field.",
         ),
-        "idempotency.key_reused": (
-            Kind.UNPROCESSABLE,
-            "Idempotency-Key was used for another request",
-            "Use a new key for a new request; repeat a request byte by byte with its own key.",
-        ),
         "checkout.abandoned": (
             Kind.CONFLICT,
             "This checkout was given up",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tradepost.events.idempotency import key_reused
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import BatchHandler, Row, Tx
 from tradepost.trade import inventory, orders, payments
 from tradepost.trade.checkout import store
-from tradepost.trade.checkout.earlier import decide_earlier, key_reused
+from tradepost.trade.checkout.earlier import decide_earlier
 from tradepost.trade.checkout.model import PLACED, Placed, Placement
 from tradepost.trade.checkout.placement import refuse_expired, refuse_risk
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tradepost.events import idempotency
+from tradepost.events.idempotency import Kept
 from tradepost.kernel.ids import first_id_at, gene_of
 from tradepost.kernel.tx import Row, Tx
 
+PLACED_STATUS = 201
 _COLUMNS = "buyer_id, checkout_id, state, quote_hash, placed_at_ms, body"
 
 
@@ -51,17 +54,18 @@ def list_checkouts(tx: Tx, buyer_id: str, before: str, limit: int) -> list[Row]:
 
 def find_keys(tx: Tx, keys: Sequence[tuple[int, str, str]]) -> dict[tuple[str, str], list[str]]:
     """(scope, key) to [request hash, buyer id, checkout id] for the idempotency keys that placed something."""
-    rows = tx.query_keys(
-        "SELECT scope, key, request_hash, response FROM idempotency WHERE {keys}",
-        ("gene", "scope", "key"),
-        keys,
-    )
-    return {(row[0], row[1]): [row[2], *bytes(row[3]).decode().split()] for row in rows}
+    return {
+        name: [kept.request_hash, *kept.response.decode().split()]
+        for name, kept in idempotency.find_all(tx, keys).items()
+    }
 
 
 def insert_keys(tx: Tx, rows: Sequence[tuple[int, str, str, str, str, str, int]]) -> None:
     """Keep (gene, scope, key, request hash, buyer id, checkout id, at). Raises Taken for a known key."""
-    tx.execute_many(
-        "INSERT INTO idempotency (gene, scope, key, request_hash, status, response, at_ms) VALUES (?,?,?,?,201,?,?)",
-        [(row[0], row[1], row[2], row[3], f"{row[4]} {row[5]}".encode(), row[6]) for row in rows],
+    idempotency.keep_all(
+        tx,
+        [
+            Kept(gene, scope, key, hashed, PLACED_STATUS, f"{buyer_id} {checkout_id}".encode(), at_ms)
+            for gene, scope, key, hashed, buyer_id, checkout_id, at_ms in rows
+        ],
     )

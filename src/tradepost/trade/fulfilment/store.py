@@ -11,7 +11,7 @@ from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Row, Tx
 from tradepost.trade.fulfilment.model import OPEN, Done, Fulfilment, NewFulfilment, OpenLine, Package
 
-_COLUMNS = "order_id, buyer_id, seller_id, state, version, ship_by_at_ms, lines, done"
+_COLUMNS = "order_id, buyer_id, seller_id, state, version, ship_by_at_ms, open_lines, done"
 _lines = msgspec.json.Decoder(tuple[OpenLine, ...])
 _done = msgspec.json.Decoder(tuple[Done, ...])
 _package = msgspec.json.Decoder(Package)

@@ -10,7 +10,7 @@ from tradepost.trade.parties.model import ApiKey, Buyer, Member, Seller
 
 _SELLER = "SELECT seller_id, name, state, reason, fee_bps, created_at_ms, version FROM sellers"
 _KEY = (
-    "SELECT key_id, token_hash, party_id, role, scopes, created_at_ms, expires_at_ms, revoked_at_ms, replaced_by"
+    "SELECT key_id, token_hash, party_id, party_role, scopes, created_at_ms, expires_at_ms, revoked_at_ms, replaced_by"
     " FROM api_keys"
 )
 
@@ -119,7 +119,7 @@ def select_sellers_after(tx: Tx, after: str, limit: int) -> list[Seller]:
 def insert_member(tx: Tx, member: Member) -> None:
     """Add a creator, storefront or operator. Raises Taken when the id is there."""
     tx.execute(
-        "INSERT INTO members (gene, party_id, role, name, created_at_ms, version) VALUES (?,?,?,?,?,?)",
+        "INSERT INTO members (gene, party_id, party_role, name, created_at_ms, version) VALUES (?,?,?,?,?,?)",
         (
             gene_of(member.party_id),
             member.party_id,
@@ -136,7 +136,7 @@ def select_members(tx: Tx, party_ids: Iterable[str]) -> list[Member]:
     rows: list[Row] = []
     for gene, ids in _by_gene(party_ids).items():
         rows += tx.query_in(
-            "SELECT party_id, role, name, created_at_ms, version FROM members"
+            "SELECT party_id, party_role, name, created_at_ms, version FROM members"
             " WHERE gene = ? AND party_id IN ({in})",
             ids,
             (gene,),
@@ -150,7 +150,7 @@ def select_members(tx: Tx, party_ids: Iterable[str]) -> list[Member]:
 def insert_key(tx: Tx, key: ApiKey) -> None:
     """Add a key on the gene of its hash. Raises Taken when the token is in use."""
     tx.execute(
-        "INSERT INTO api_keys (gene, token_hash, key_id, party_id, role, scopes, created_at_ms, expires_at_ms,"
+        "INSERT INTO api_keys (gene, token_hash, key_id, party_id, party_role, scopes, created_at_ms, expires_at_ms,"
         " revoked_at_ms, replaced_by) VALUES (?,?,?,?,?,?,?,?,?,?)",
         (
             gene_for(key.token_hash),

@@ -62,7 +62,7 @@ IDEMPOTENCY = Table(
     METADATA,
     gene(),
     ident("scope", primary_key=True),
-    text("key", 255, primary_key=True),
+    text("idem_key", 255, primary_key=True),
     ident("request_hash"),
     small("status"),
     blob("response"),

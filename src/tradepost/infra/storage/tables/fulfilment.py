@@ -16,7 +16,7 @@ FULFILMENTS = Table(
     text("state", 20),
     small("version"),
     number("ship_by_at_ms"),
-    blob("lines"),
+    blob("open_lines"),
     blob("done"),
 )
 

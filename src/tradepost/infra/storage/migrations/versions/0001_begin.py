@@ -20,7 +20,7 @@ def upgrade() -> None:  # noqa: PLR0915 - generated
     sa.Column('token_hash', IDENT, nullable=False),
     sa.Column('key_id', IDENT, nullable=False),
     sa.Column('party_id', IDENT, nullable=False),
-    sa.Column('role', text(12), nullable=False),
+    sa.Column('party_role', text(12), nullable=False),
     sa.Column('scopes', text(200), nullable=False),
     sa.Column('created_at_ms', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('expires_at_ms', sa.BigInteger(), server_default='0', autoincrement=False, nullable=False),
@@ -104,7 +104,7 @@ def upgrade() -> None:  # noqa: PLR0915 - generated
     sa.Column('state', text(20), nullable=False),
     sa.Column('version', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('ship_by_at_ms', sa.BigInteger(), autoincrement=False, nullable=False),
-    sa.Column('lines', BLOB, nullable=False),
+    sa.Column('open_lines', BLOB, nullable=False),
     sa.Column('done', BLOB, nullable=False),
     sa.PrimaryKeyConstraint('gene', 'order_id')
     )
@@ -139,12 +139,12 @@ def upgrade() -> None:  # noqa: PLR0915 - generated
     op.create_table('idempotency',
     sa.Column('gene', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('scope', IDENT, nullable=False),
-    sa.Column('key', text(255), nullable=False),
+    sa.Column('idem_key', text(255), nullable=False),
     sa.Column('request_hash', IDENT, nullable=False),
     sa.Column('status', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('response', BLOB, nullable=False),
     sa.Column('at_ms', sa.BigInteger(), autoincrement=False, nullable=False),
-    sa.PrimaryKeyConstraint('gene', 'scope', 'key'),
+    sa.PrimaryKeyConstraint('gene', 'scope', 'idem_key'),
     sqlite_with_rowid=False
     )
     op.create_table('inbox',
@@ -179,7 +179,7 @@ def upgrade() -> None:  # noqa: PLR0915 - generated
     op.create_table('members',
     sa.Column('gene', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('party_id', IDENT, nullable=False),
-    sa.Column('role', text(12), nullable=False),
+    sa.Column('party_role', text(12), nullable=False),
     sa.Column('name', text(200), nullable=False),
     sa.Column('created_at_ms', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('version', sa.Integer(), autoincrement=False, nullable=False),
