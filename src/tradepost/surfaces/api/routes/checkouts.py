@@ -115,7 +115,10 @@ async def place_checkout(call: Call) -> Answer:
     placement = await _accept(call, body)
     view, replayed = await checkout.place_order(context, placement)
     payment = None
-    if placement.intent is not None and body.payment.confirm and not replayed:
+    if replayed and view.payment_id:
+        shard = call.shard(gene_of(view.payment_id))
+        payment = view_payment(await platform.db.read(shard, payments.find_payment, view.payment_id))
+    elif placement.intent is not None and body.payment.confirm:
         payment = view_payment(
             await payments.charge(platform.db, platform.world, platform.providers, placement.intent)
         )
