@@ -139,7 +139,7 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PayChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """How to pay. With `confirm` the provider is asked at once, else by POST /v1/payments/{id}/confirm."""
+    """How to pay. With a method and `confirm` the provider is asked at once, else by POST /v1/payments/{id}/confirm."""
 
     method: Name = ""
     confirm: bool = True

@@ -118,7 +118,7 @@ async def place_checkout(call: Call) -> Answer:
     if replayed and view.payment_id:
         shard = call.shard(gene_of(view.payment_id))
         payment = view_payment(await platform.db.read(shard, payments.find_payment, view.payment_id))
-    elif placement.intent is not None and body.payment.confirm:
+    elif placement.intent is not None and placement.intent.confirm:
         payment = view_payment(
             await payments.charge(platform.db, platform.world, platform.providers, placement.intent)
         )
@@ -155,7 +155,7 @@ async def _accept(call: Call, body: PlaceRequest) -> Any:
         address=_address(body.address),
         email=body.email,
         method=body.payment.method,
-        confirm=body.payment.confirm,
+        confirm=body.payment.confirm and bool(body.payment.method),
         total_minor=body.total.amount_minor if body.total else None,
         currency=body.total.currency if body.total else "",
         new_buyer=new_buyer,
