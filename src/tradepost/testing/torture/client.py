@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import time
 from typing import Any
 
 import msgspec
 
 ANSWER_S = 30.0
+IDLE_S = 2.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -49,6 +51,7 @@ class Client:
     def __init__(self, port: int, journal: list[Ask] | None = None) -> None:
         self.journal: list[Ask] = [] if journal is None else journal
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
+        self._used_at = time.monotonic()
 
     def send(
         self, method: str, path: str, body: Any = None, *, token: str, key: str = "", kind: str = ""
@@ -65,6 +68,9 @@ class Client:
         headers = {"Authorization": f"Bearer {ask.token}", "Content-Type": "application/json"}
         if ask.key:
             headers["Idempotency-Key"] = ask.key
+        if time.monotonic() - self._used_at > IDLE_S:
+            self._connection.close()  # the server hangs up on the idle; this one is opened anew by itself
+        self._used_at = time.monotonic()
         try:
             self._connection.request(ask.method, ask.path, ask.body, headers)
             answer = self._connection.getresponse()
