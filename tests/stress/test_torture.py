@@ -6,7 +6,7 @@ import pytest
 
 from tradepost.testing.torture.disk import fill_the_disk
 from tradepost.testing.torture.hot import buyer_limit, hot_sku, kits_that_share
-from tradepost.testing.torture.kill import kill_at_random_moments
+from tradepost.testing.torture.kill import kill_at_random_moments, kill_the_writer
 from tradepost.testing.torture.report import Report
 
 
@@ -18,6 +18,10 @@ def held(report: Report) -> None:
 @pytest.mark.parametrize(("writer", "moments"), [("thread", 3), ("process", 2)])
 def test_nothing_acknowledged_is_lost_by_kill_9(writer: str, moments: int) -> None:
     held(kill_at_random_moments(moments, 7, writer=writer))
+
+
+def test_a_server_outlives_its_writer_process() -> None:
+    held(kill_the_writer(3, 7))
 
 
 def test_nothing_acknowledged_is_lost_when_the_disk_fills() -> None:

@@ -1,4 +1,4 @@
-"""`python -m tradepost.testing.torture kill|full|hot|kits|limit`: the long forms, by command."""
+"""`python -m tradepost.testing.torture kill|writer|full|hot|kits|limit`: the long forms, by command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tradepost.testing.torture.disk import fill_the_disk
 from tradepost.testing.torture.hot import buyer_limit, hot_sku, kits_that_share
-from tradepost.testing.torture.kill import kill_at_random_moments
+from tradepost.testing.torture.kill import kill_at_random_moments, kill_the_writer
 from tradepost.testing.torture.report import Report, show
 
 
@@ -28,6 +28,10 @@ def _parser() -> argparse.ArgumentParser:
     kill.add_argument("--moments", type=int, default=20)
     kill.add_argument("--settle-every", type=int, default=5, help="kills between waits for all to settle")
     kill.add_argument("--seed", type=int, default=1)
+    alone = tortures.add_parser("writer", help="kill -9 for the writer process alone")
+    alone.add_argument("--moments", type=int, default=10)
+    alone.add_argument("--seed", type=int, default=1)
+    alone.add_argument("--json", action="store_true", help="print JSON instead of tables")
     full = tortures.add_parser("full", parents=[every], help="a disk that fills under load")
     full.add_argument("--seed", type=int, default=1)
     hot = tortures.add_parser("hot", parents=[every], help="many requests for few pieces of one SKU")
@@ -46,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(given: argparse.Namespace) -> Iterator[Report]:
+    if given.torture == "writer":
+        yield kill_the_writer(given.moments, given.seed)
+        return
     for writer in ("thread", "process") if given.writer == "both" else (given.writer,):
         if given.torture == "kill":
             settle_every = given.settle_every

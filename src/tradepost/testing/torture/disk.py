@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from tradepost.testing.torture import proof
 from tradepost.testing.torture.client import Ask, Client
 from tradepost.testing.torture.crowd import Crowd, Market, look_around
 from tradepost.testing.torture.report import Report
-from tradepost.testing.torture.shop import KEYS, ShopProcess, free_port, pause
+from tradepost.testing.torture.shop import KEYS, ShopProcess, free_port, wait_until
 
 ROOM_BYTES = 1 << 20
 REFUSALS_WANTED = 40
@@ -58,10 +57,10 @@ def _load_until_refused(
 ) -> list[Ask]:
     crowd = Crowd(shop.port, market, name, seed, CROWD)
     with crowd.at_work():
-        accepted = _wait(lambda: sum(ask.accepted for ask in crowd.asks()) >= REFUSALS_WANTED)
+        accepted = wait_until(lambda: sum(ask.accepted for ask in crowd.asks()) >= REFUSALS_WANTED, WITHIN_S)
         report.look("it sells while there is room", [] if accepted else [shop.last_words()])
         shop.limit_files(_largest_file(shop.folder) + ROOM_BYTES)
-        refused = _wait(lambda: crowd.refusals()[FULL] >= REFUSALS_WANTED)
+        refused = wait_until(lambda: crowd.refusals()[FULL] >= REFUSALS_WANTED, WITHIN_S)
         report.look("a full disk is told as storage.unavailable", [] if refused else [str(crowd.refusals())])
         _look_while_full(client, crowd, report)
     asks = crowd.asks()
@@ -98,7 +97,7 @@ def _orders_again(shop: ShopProcess, market: Market, seed: int, report: Report) 
     """With room again, the same process takes orders, unasked."""
     crowd = Crowd(shop.port, market, "between", seed, 1)
     with crowd.at_work():
-        well = _wait(lambda: any(ask.accepted for ask in crowd.asks()))
+        well = wait_until(lambda: any(ask.accepted for ask in crowd.asks()), WITHIN_S)
     report.look("it sells again once there is room", [] if well else [shop.last_words()])
     return crowd.asks()
 
@@ -119,15 +118,6 @@ def _recover(shop: ShopProcess, asks: list[Ask], report: Report) -> None:
     client.close()
     if proof.settle(shop, SETTLE_S, report):
         proof.prove_settled(shop.database, shop.provider_book, report)
-
-
-def _wait(condition: Callable[[], bool], within_s: float = WITHIN_S) -> bool:
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        if condition():
-            return True
-        pause(0.05)
-    return False
 
 
 def _largest_file(folder: Path) -> int:

@@ -6,18 +6,22 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tradepost.testing.torture import proof
 from tradepost.testing.torture.client import Ask, Client
 from tradepost.testing.torture.crowd import Crowd, Market, look_around
 from tradepost.testing.torture.report import Report
-from tradepost.testing.torture.shop import ShopProcess, free_port, pause
+from tradepost.testing.torture.shop import ShopProcess, free_port, pause, wait_until
 
 SETTLE_S = 120.0
+GO_ON_S = 20.0
 CROWD = 12
 LONGEST_S = 1.5
 ACCEPTED_AGAIN = 40
+POLITE = 0.15
+UNAVAILABLE = 503
 
 
 def kill_at_random_moments(
@@ -69,13 +73,19 @@ def kill_at_random_moments(
 def _crowd_until_killed(
     shop: ShopProcess, market: Market, moment: int, seed: int, chance: random.Random, report: Report
 ) -> Crowd:
-    """Load for a random while, then SIGKILL: mostly for the server, sometimes for its writer process with it."""
+    """Load for a random while, then SIGKILL for the server or for its writer with it; sometimes a polite SIGTERM."""
     crowd = Crowd(shop.port, market, f"k{moment}", seed, CROWD)
     with crowd.at_work():
         pause(chance.uniform(0.05, LONGEST_S))
-        whole = chance.random() < 0.5
-        shop.kill(whole_group=whole)
-        report.add("kills of everything at once" if whole else "kills of the server")
+        draw = chance.random()
+        if draw < POLITE:
+            code = shop.stop()
+            report.look("it ends in order when asked to", [f"exit code {code} under load"] if code else [])
+            report.add("polite ends under load")
+        else:
+            whole = draw < (1 + POLITE) / 2
+            shop.kill(whole_group=whole)
+            report.add("kills of everything at once" if whole else "kills of the server")
     return crowd
 
 
@@ -105,3 +115,51 @@ def _recover(shop: ShopProcess, asks: list[Ask], chance: random.Random, report: 
 def _settle(shop: ShopProcess, report: Report) -> None:
     if proof.settle(shop, SETTLE_S, report):
         proof.prove_settled(shop.database, shop.provider_book, report)
+
+
+def kill_the_writer(moments: int, seed: int) -> Report:
+    """SIGKILL for the writer process alone, under load, while the server stays: it must start another and go on."""
+    chance = random.Random(seed)
+    report = Report(torture=f"kill -9 for the writer process at {moments} moments, seed {seed}")
+    with tempfile.TemporaryDirectory(prefix="tradepost-writer-") as folder:
+        shop = ShopProcess(Path(folder), free_port(chance), writer="process")
+        try:
+            shop.start()
+            client = Client(shop.port)
+            crowd = Crowd(shop.port, look_around(client), "w", seed, CROWD)
+            with crowd.at_work():
+                for _ in range(moments):
+                    pause(chance.uniform(0.1, 0.6))
+                    report.look("there is a writer to kill", [] if shop.kill_writer() else ["none"])
+                    wanted = _accepted(crowd) + 1
+                    well = wait_until(partial(_has_sold, crowd, wanted), GO_ON_S)
+                    report.look(
+                        "it sells again without its first writer", [] if well else [shop.last_words()]
+                    )
+            report.look("the server stays up", ["it ended"] if shop.ended() else [])
+            _prove_alive(shop, client, crowd, report)
+        finally:
+            shop.kill(whole_group=True)
+    report.facts["refusals"] = dict(crowd.refusals().most_common())
+    return report
+
+
+def _accepted(crowd: Crowd) -> int:
+    return sum(ask.accepted for ask in crowd.asks())
+
+
+def _has_sold(crowd: Crowd, wanted: int) -> bool:
+    return _accepted(crowd) >= wanted
+
+
+def _prove_alive(shop: ShopProcess, client: Client, crowd: Crowd, report: Report) -> None:
+    asks = crowd.asks()
+    for ask in asks:
+        if ask.status == UNAVAILABLE:  # "repeat the same request": it may have been done
+            ask.status = 0
+    left = proof.repeat_unanswered(client, asks, report)
+    report.look("every request gets its answer in the end", [f"{ask.kind} {ask.key}" for ask in left])
+    proof.prove_standing(shop.database, asks, report)
+    proof.prove_readable(client, asks, report)
+    _settle(shop, report)
+    client.close()

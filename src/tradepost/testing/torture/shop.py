@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 KEYS = {
@@ -166,3 +166,13 @@ def child_processes(process_id: int) -> list[int]:
 def pause(seconds: float) -> None:
     """One step of waiting for a condition."""
     threading.Event().wait(seconds)
+
+
+def wait_until(condition: Callable[[], bool], within_s: float) -> bool:
+    """Whether a condition comes true in time."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        if condition():
+            return True
+        pause(_STEP_S)
+    return False
