@@ -47,6 +47,7 @@ class Deferred:
         self._open: dict[tuple[str, str], int] = {}
         self._puts = 0
         self._working: dict[tuple[str, str], asyncio.Task[int]] = {}
+        self._rests: dict[tuple[str, str], int] = {}
 
     def register(self, name: str, subscriber: Attempting) -> None:
         """Let a subscriber's deliveries wait here. Raises ValueError for a second one of the same name."""
@@ -106,7 +107,8 @@ class Deferred:
         for line in await self._db.read(shard, store.due_aggregates, now_ms, DUE_MAX):
             if len(started) == room:
                 break
-            if line[1] in self._subscribers and line[1:] not in self._working:
+            rests = self._rests.get(line[1:], 0) > now_ms
+            if line[1] in self._subscribers and line[1:] not in self._working and not rests:
                 worker = asyncio.get_running_loop().create_task(self._work(shard, line))
                 self._working[line[1:]] = worker
                 started.append(worker)
@@ -132,12 +134,15 @@ class Deferred:
         failed: Delivery | None = None
         for delivery, row in owed:
             if delivery.next_at_ms > self._world.now_ms() and not done:
+                # a later one is due (a replayed letter, a page sent again), but it has to wait for this one
+                self._rests[line[1:]] = delivery.next_at_ms
                 return 0
             error = await self._try(delivery, row)
             if error is not None:
                 failed = self._after_failure(delivery, error)
                 break
             done.append(delivery.key)
+        self._rests.pop(line[1:], None)
         if not done and failed is None:
             return 0
         last_put = self._open.get(line[1:])

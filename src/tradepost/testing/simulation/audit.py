@@ -141,7 +141,8 @@ class Audit:
         for tx in self._readers:
             for (consumer, event_id), error in store.deliveries(tx).items():
                 self.findings.append(f"still waiting: {event_id} for {consumer}: {error}")
-            newest = max((row.sequence for row in store.events(tx)), default=0)
+            wanted = {each for consumer in self._consumers for each in consumer.types}
+            newest = max((row.sequence for row in store.events(tx) if row.type in wanted), default=0)
             if store.relayed(tx) < newest:
                 self.findings.append(f"not relayed: shard {tx.shard} at {store.relayed(tx)} of {newest}")
             for refund_id, state in store.refund_states(tx):

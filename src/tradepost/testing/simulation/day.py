@@ -16,7 +16,7 @@ from tradepost.testing.simulation.actors import ACTS
 from tradepost.testing.simulation.actors.caring import clear_up
 from tradepost.testing.simulation.audit import Audit
 from tradepost.testing.simulation.invariants import check_touched
-from tradepost.testing.simulation.loop import Deadlock, VirtualLoop
+from tradepost.testing.simulation.loop import Deadlock, Livelock, VirtualLoop
 from tradepost.testing.simulation.network import ConnectionLost
 from tradepost.testing.simulation.process import Site
 from tradepost.testing.simulation.stage import Stage
@@ -31,6 +31,9 @@ SIDE_BY_SIDE = 6
 AUDIT_EVERY = 1_000
 FAILURES_MAX = 20
 LULL_S = 1.2
+LOOK_S = 0.002
+PATIENCE = 60_000
+"""How often a look is taken before a step counts as stuck: two minutes, however the clock leaps."""
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 LULLS_MS = (0, 20_000, MINUTE, 5 * MINUTE, 16 * MINUTE, 31 * MINUTE, *(HOUR,) * 4, *(DAY,) * 4, *(2 * DAY,) * 3)
 """How the clock leaps when faults have stopped: past every deadline, retry and question that may be open."""
@@ -70,8 +73,8 @@ def run_day(day: Day, heard: Callable[[], None] = lambda: None) -> DayReport:
     loop.set_exception_handler(lambda _, __: None)  # what is nobody's answer was told by `fail` where it arose
     try:
         loop.run_until_complete(run.live())
-    except Deadlock as error:
-        run.fail(f"deadlock: {error}")
+    except (Deadlock, Livelock) as error:
+        run.fail(f"{type(error).__name__.lower()}: {error}")
     finally:
         logger.removeHandler(ears)
         logger.propagate = spreads
@@ -117,7 +120,7 @@ class _Run:
         self._site = Site(loop, self._world, self._weather, self._databases, self.fail)
         self._consumers = app.consumers()
         self._town = Town()
-        self._room = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._acting: dict[asyncio.Task[None], str] = {}
 
     def fail(self, finding: str) -> None:
         """Note a finding; the day ends at the next step."""
@@ -148,20 +151,26 @@ class _Run:
         await asyncio.sleep(0)
 
     async def _walk(self, steps: Sequence[Step]) -> None:
-        acting: dict[asyncio.Task[None], None] = {}
         for number, step in enumerate(steps):
-            await self._room.acquire()
+            await self._fewer_than(SIDE_BY_SIDE)
+            if self.report.failures:
+                break
             self._weather.reseed(step.seed)
             task = self._loop.create_task(self._act(number, step))
-            acting[task] = None
-            task.add_done_callback(lambda done: acting.pop(done, None))
+            self._acting[task] = str(step)
+            task.add_done_callback(lambda done: self._acting.pop(done, None))
             await asyncio.sleep(self._weather.gap_s())
             if (number + 1) % AUDIT_EVERY == 0 and not self.report.failures:
                 self._audit()
-            if self.report.failures:
-                break
-        while acting:
-            await asyncio.sleep(0.05)
+        await self._fewer_than(1)
+
+    async def _fewer_than(self, many: int) -> None:
+        """Wait until fewer steps are under way; one that never ends is a finding."""
+        for _ in range(PATIENCE):
+            if len(self._acting) < many:
+                return
+            await asyncio.sleep(LOOK_S)
+        self.fail(f"stuck: {' '.join(self._acting.values())}")
 
     async def _act(self, number: int, step: Step) -> None:
         stage = Stage(self._site, self._town, step)
@@ -174,8 +183,6 @@ class _Run:
         except Exception as error:
             outcome, word = f"defect {type(error).__name__}: {error}", "defect"
             self.fail(f"crashed step: {step.kind}: {type(error).__name__}: {error}")
-        finally:
-            self._room.release()
         self.report.steps += 1
         self.report.outcomes[f"{step.kind} {word}"] = self.report.outcomes.get(f"{step.kind} {word}", 0) + 1
         self.report.log.append(f"{self._world.now_ms()} {number} {step} {outcome}")

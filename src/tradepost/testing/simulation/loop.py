@@ -12,11 +12,19 @@ class Deadlock(RuntimeError):
     """Everybody waits and nothing is scheduled: nobody will ever wake."""
 
 
+class Livelock(RuntimeError):
+    """Somebody keeps busy without time passing: on a real machine a core would burn."""
+
+
+SPINS_MAX = 50_000
+
+
 class _Clockwork(selectors.BaseSelector):
     """Instead of waiting for sockets it moves the clock to the next timer."""
 
     def __init__(self) -> None:
         self.now_us = 0
+        self._spins = 0
         self._keys: dict[Any, selectors.SelectorKey] = {}
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -33,7 +41,11 @@ class _Clockwork(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Deadlock("nothing is scheduled")
+        self._spins += 1
+        if self._spins > SPINS_MAX:
+            raise Livelock(f"{SPINS_MAX} rounds at the same moment")
         if timeout > 0:
+            self._spins = 0
             self.now_us += max(1, round(timeout * 1_000_000))
         return []
 
@@ -41,7 +53,8 @@ class _Clockwork(selectors.BaseSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Deterministic asyncio: callbacks run in order, timers fire at once when nothing else is to do.
 
-    Raises Deadlock out of `run_until_complete` when nothing is scheduled any more.
+    Raises out of `run_until_complete` Deadlock when nothing is scheduled any more, and Livelock when everybody is
+    busy but time stands still.
     """
 
     def __init__(self) -> None:

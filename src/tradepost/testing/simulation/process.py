@@ -32,7 +32,7 @@ SETTINGS = Settings(
     ),
     payments=PaymentSettings(call_timeout_ms=200),
 )
-RESTART_S = 0.05
+RESTART_S = 0.02
 TICK_S = 0.2
 
 _LIVING: ContextVar[Incarnation | None] = ContextVar("living", default=None)

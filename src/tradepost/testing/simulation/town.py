@@ -158,7 +158,7 @@ async def _fill_shop(db: Storage, world: SimWorld, chance: random.Random, town: 
         )
         town.goods.append(good)
         if not kit:
-            await _stock(db, good, 3 if number == 0 else 25)
+            await _stock(db, good, 3 if number == 0 else 60)
 
 
 async def _stock(db: Storage, good: Good, pieces: int) -> None:

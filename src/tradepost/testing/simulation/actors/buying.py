@@ -175,7 +175,7 @@ async def pay(stage: Stage) -> str:
 async def redirect(stage: Stage) -> str:
     """Finish on the provider's page, then come back to us or close the window."""
     found = None
-    for payment_id in reversed(stage.town.payments):
+    for payment_id in reversed(list(stage.town.payments)):
         view = await stage.read(payment_id, payments.find_payment, payment_id)
         if view.state == "REQUIRES_ACTION":
             found = payment_id

@@ -90,8 +90,11 @@ async def return_work(stage: Stage) -> str:
     """The seller agrees, refuses or receives; the buyer may think again."""
     if not stage.town.returns:
         return "nothing"
-    return_id = stage.chance.choice(stage.town.returns)
-    item = await stage.read(return_id, aftersales.get_return, return_id)
+    for _ in range(6):
+        return_id = stage.chance.choice(stage.town.returns)
+        item = await stage.read(return_id, aftersales.get_return, return_id)
+        if item.state in ("REQUESTED", "APPROVED"):
+            break
     stage.touch(item.order_id)
     act = stage.chance.choice(("approve", "receive", "receive", "receive", "refuse", "close"))
     if item.state == "REQUESTED" and act == "receive":
@@ -120,9 +123,12 @@ async def refund(stage: Stage) -> str:
     """Somebody gives money back out of kindness, now and then more than there is."""
     if not stage.town.payments:
         return "nothing"
-    payment_id = stage.chance.choice(stage.town.payments)
-    view = await stage.read(payment_id, payments.find_payment, payment_id)
-    portion = stage.chance.choice(view.portions)
+    for _ in range(6):
+        payment_id = stage.chance.choice(stage.town.payments)
+        view = await stage.read(payment_id, payments.find_payment, payment_id)
+        portion = stage.chance.choice(view.portions)
+        if portion.captured_minor:
+            break
     most = max(1, portion.captured_minor + portion.captured_minor // 3)
     request = payments.RefundRequest(
         refund_id=stage.mint("refund", payment_id),

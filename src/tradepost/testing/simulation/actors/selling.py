@@ -78,10 +78,15 @@ async def price(stage: Stage) -> str:
 
 async def pause(stage: Stage) -> str:
     """Take an offer off sale, or put it back."""
+    offer_ids = [good.offer_id for good in stage.town.goods]
     good = stage.chance.choice(stage.town.goods)
-    views = await stage.read(good.seller_id, catalog.offer_views, [good.offer_id])
+    views = await stage.read(good.seller_id, catalog.offer_views, offer_ids)
+    asleep = [each for each in stage.town.goods if each.offer_id in views and views[each.offer_id].state == "PAUSED"]
+    good = stage.chance.choice(asleep) if asleep and stage.chance.random() < 0.7 else good
+    if good.offer_id not in views:
+        views = await stage.read(good.seller_id, catalog.offer_views, offer_ids)
     view = views[good.offer_id]
-    given = "pause" if view.state == "ACTIVE" and stage.chance.random() < 0.3 else "resume"
+    given = "pause" if view.state == "ACTIVE" and stage.chance.random() < 0.2 else "resume"
     offer = await stage.transact(
         good.seller_id, catalog.move_offer, good.seller_id, good.offer_id, given, 0, stage.now_ms()
     )
@@ -92,8 +97,8 @@ async def seller_state(stage: Stage) -> str:
     """Suspend a seller, or let him trade again."""
     seller_id = stage.chance.choice(stage.town.sellers)
     seller = (await stage.read(seller_id, parties.seller_views, [seller_id]))[seller_id]
-    given = "suspend" if seller.state == "ACTIVE" and stage.chance.random() < 0.4 else "reinstate"
+    given = "suspend" if seller.state == "ACTIVE" and stage.chance.random() < 0.3 else "reinstate"
     moved = await stage.transact(
-        seller_id, parties.move_seller, seller_id, given, stage.now_ms(), reason="looked at"
+        seller_id, parties.move_seller, seller_id, given, stage.now_ms(), reason="complaints" if given == "suspend" else ""
     )
     return f"{seller_id} {moved.state}"

@@ -7,7 +7,7 @@ from tradepost.testing.simulation.town import Good
 from tradepost.trade import inventory
 from tradepost.trade.inventory import StockChange, StockCount, StockMove
 
-POOLS = ("shop", "shop", "campaign", "returned")
+POOLS = ("shop", "shop", "shop", "campaign", "campaign", "returned")
 
 
 def _good(stage: Stage) -> tuple[Good, str, str]:
@@ -30,7 +30,7 @@ def _change(stage: Stage, delta: int) -> StockChange:
 
 async def receive(stage: Stage) -> str:
     """Goods came in; what was acknowledged must be there for ever."""
-    change = _change(stage, stage.chance.choice((2, 5, 12)))
+    change = _change(stage, stage.chance.choice((2, 15, 40)))
     levels = await stage.transact(change.sku_id, inventory.receive, [change])
     stage.town.received.append((change.sku_id, change.reference))
     return f"{change.sku_id} {change.pool} {levels[0].on_hand}"
