@@ -89,4 +89,3 @@ PLANTS: dict[str, Plant] = {
     "cap removed": cap_removed,
 }
 """All of them by name."""
-

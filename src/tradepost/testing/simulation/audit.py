@@ -90,7 +90,9 @@ class Audit:
             odd = sorted(set(keyed) ^ set(stand))[:3]
             self.findings.append(f"keys and checkouts differ: {len(keyed)} {len(stand)} {odd}")
         self.findings += [
-            f"acknowledged checkout missing: {checkout_id}" for checkout_id in placed if checkout_id not in stand
+            f"acknowledged checkout missing: {checkout_id}"
+            for checkout_id in placed
+            if checkout_id not in stand
         ]
         owned: dict[str, set[str]] = {}
         for order in self.orders.values():
@@ -134,7 +136,9 @@ class Audit:
                         genes = [row.gene] if consumer.genes is None else consumer.genes(row)
                         for shard in {gene % len(self._readers) for gene in genes}:
                             if (consumer.name, row.event_id) not in consumed[shard]:
-                                self.findings.append(f"event not delivered: {row.event_id} to {consumer.name}")
+                                self.findings.append(
+                                    f"event not delivered: {row.event_id} to {consumer.name}"
+                                )
 
     def look_at_end(self, facts: Mapping[str, ProviderFact]) -> None:
         """What must be true once faults have stopped and time went on; `facts` is the provider's word by payment."""
@@ -180,7 +184,9 @@ class Audit:
                 if state not in PAYMENT_ENDS:
                     self.findings.append(f"payment open: {payment_id} {state}")
                 if taken != captured:
-                    self.findings.append(f"books differ: {payment_id} provider took {taken}, we know {captured}")
+                    self.findings.append(
+                        f"books differ: {payment_id} provider took {taken}, we know {captured}"
+                    )
             for refund_id, state in store.refund_states(tx):
                 if ((refund_id, RefundStatus.SUCCEEDED) in given) != (state == "SUCCEEDED"):
                     self.findings.append(f"books differ: {refund_id} is {state}, the provider says otherwise")

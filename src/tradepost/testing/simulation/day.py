@@ -35,7 +35,17 @@ LOOK_S = 0.002
 PATIENCE = 60_000
 """How often a look is taken before a step counts as stuck: two minutes, however the clock leaps."""
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
-LULLS_MS = (0, 20_000, MINUTE, 5 * MINUTE, 16 * MINUTE, 31 * MINUTE, *(HOUR,) * 4, *(DAY,) * 4, *(2 * DAY,) * 3)
+LULLS_MS = (
+    0,
+    20_000,
+    MINUTE,
+    5 * MINUTE,
+    16 * MINUTE,
+    31 * MINUTE,
+    *(HOUR,) * 4,
+    *(DAY,) * 4,
+    *(2 * DAY,) * 3,
+)
 """How the clock leaps when faults have stopped: past every deadline, retry and question that may be open."""
 
 
@@ -70,7 +80,9 @@ def run_day(day: Day, heard: Callable[[], None] = lambda: None) -> DayReport:
     logger.addHandler(ears)
     logger.propagate = False
     logger.setLevel(logging.WARNING)
-    loop.set_exception_handler(lambda _, __: None)  # what is nobody's answer was told by `fail` where it arose
+    loop.set_exception_handler(
+        lambda _, __: None
+    )  # what is nobody's answer was told by `fail` where it arose
     try:
         loop.run_until_complete(run.live())
     except (Deadlock, Livelock) as error:

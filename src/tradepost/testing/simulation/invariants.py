@@ -59,7 +59,12 @@ def check_log(order: orders.Order, log: Sequence[EventRow]) -> list[str]:
         return [f"log differs: {order.order_id} {rebuilt.progress} {progress}"]
     for line, done in zip(order.body.lines, progress, strict=True):
         sound = (
-            0 <= done.returned <= done.delivered <= done.shipped <= done.packed <= line.quantity - done.cancelled
+            0
+            <= done.returned
+            <= done.delivered
+            <= done.shipped
+            <= done.packed
+            <= line.quantity - done.cancelled
         )
         if not sound:
             return [f"units twice: {order.order_id} line {line.line_no} of {line.quantity}: {done}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
@@ -53,9 +53,7 @@ class Incarnation:
             Parts(
                 db=self.storage,
                 world=site.world,
-                providers=payments.Providers(
-                    self.line, call_timeout_ms=SETTINGS.payments.call_timeout_ms
-                ),
+                providers=payments.Providers(self.line, call_timeout_ms=SETTINGS.payments.call_timeout_ms),
                 secret=SECRET,
                 settings=SETTINGS,
                 owner="simulation",
@@ -169,7 +167,9 @@ class Site:
 
 
 def _born(
-    loop: asyncio.AbstractEventLoop, story: Coroutine[Any, Any, T], context: Context | None = None
+    loop: asyncio.AbstractEventLoop,
+    story: Coroutine[Any, Any, T] | Generator[Any, None, T],
+    context: Context | None = None,
 ) -> asyncio.Task[T]:
     """Every task is entered in the life it was born in."""
     task = asyncio.Task(story, loop=loop, context=context)

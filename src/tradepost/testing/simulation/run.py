@@ -9,7 +9,7 @@ import msgspec
 
 from tradepost.testing.simulation.day import Day, DayReport, run_day
 from tradepost.testing.simulation.shrink import shrink
-from tradepost.testing.simulation.steps import Step, draw_steps
+from tradepost.testing.simulation.steps import Step, draw_steps, read_steps
 from tradepost.testing.simulation.storage import FragileEngine
 from tradepost.testing.simulation.weather import FAULTS
 
@@ -71,6 +71,38 @@ def simulate(
         if lived.failures:
             report.failure = _explain(day, lived, shrink_steps)
     report.log_sha256 = digest.hexdigest()
+    return report
+
+
+def run_steps(
+    seed: int,
+    text: str,
+    *,
+    faults: Sequence[str] = FAULTS,
+    shards: int = 1,
+    day: str = "",
+    log: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Run a printed list of steps, as a failure shows it, in the town of `day` (the seed's first by default).
+
+    A first word `day=<name>` in the text names the day too. Raises ValueError for what is no list of steps.
+    """
+    words = text.split()
+    if words and words[0].startswith("day="):
+        day = words.pop(0).partition("=")[2]
+    report = Report(seed=seed, shards=shards, faults=tuple(faults), outcomes={})
+    steps = tuple(read_steps(" ".join(words)))
+    lived = run_day(Day(seed=day or f"{seed}/0", shards=shards, faults=tuple(faults), steps=steps))
+    for line in lived.log:
+        log(line)
+    report.log_sha256 = hashlib.sha256("".join(f"{line}\n" for line in lived.log).encode()).hexdigest()
+    _add(report, lived)
+    if lived.failures:
+        report.failure = Failure(
+            day=day or f"{seed}/0",
+            findings=tuple(lived.failures),
+            steps=tuple(str(step) for step in steps),
+        )
     return report
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 
-
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.tx import Row, Tx
 from tradepost.trade import payments
 
-_EVENTS = "SELECT gene, aggregate_id, version, type, at_ms, payload, buyer_id, seller_id, sequence FROM events"
+_EVENTS = (
+    "SELECT gene, aggregate_id, version, type, at_ms, payload, buyer_id, seller_id, sequence FROM events"
+)
 
 
 def rewind(connection: sqlite3.Connection, rows: int) -> None:
@@ -112,7 +113,9 @@ def inbox(tx: Tx) -> set[tuple[str, str]]:
 
 def deliveries(tx: Tx) -> dict[tuple[str, str], str]:
     """(consumer, event) to the last error of everything that waits or is a dead letter."""
-    rows = tx.query("SELECT consumer, aggregate_id, version, error FROM deliveries ORDER BY aggregate_id, version")
+    rows = tx.query(
+        "SELECT consumer, aggregate_id, version, error FROM deliveries ORDER BY aggregate_id, version"
+    )
     return {(row[0], f"{row[1]}.{row[2]}"): row[3] for row in rows}
 
 
@@ -120,8 +123,6 @@ def relayed(tx: Tx) -> int:
     """The relay's cursor."""
     rows = tx.query("SELECT sequence FROM relay_cursors")
     return int(rows[0][0]) if rows else 0
-
-
 
 
 def portions(tx: Tx) -> list[payments.PortionView]:

@@ -100,9 +100,13 @@ def _seller_opens(tx: Tx, seller_id: str, number: int) -> None:
     catalog.note_sellers(tx, [facts])
 
 
-def _terms(chance: random.Random, *, pool: str = "shop", free: bool = False, limit: int = 0) -> catalog.OfferTerms:
+def _terms(
+    chance: random.Random, *, pool: str = "shop", free: bool = False, limit: int = 0
+) -> catalog.OfferTerms:
     unit = 0 if free else chance.choice((1_9900, 12_5000, 333, 4_0000, 99_9950))
-    prices = tuple(catalog.PriceWindow(currency=currency, price_e4=unit * 100) for currency in MARKETS.values())
+    prices = tuple(
+        catalog.PriceWindow(currency=currency, price_e4=unit * 100) for currency in MARKETS.values()
+    )
     return catalog.OfferTerms(markets=tuple(MARKETS), prices=prices, pool=pool, limit_per_buyer=limit)
 
 
@@ -127,7 +131,11 @@ async def _fill_shop(db: Storage, world: SimWorld, chance: random.Random, town: 
     locations = tuple(sorted(world.mint("location", seller_gene) for _ in range(2)))
     plain: list[str] = []
     for number in range(PLAIN + 2):
-        kit = tuple((plain[(number + place) % PLAIN], 1 + place) for place in range(2)) if number >= PLAIN else ()
+        kit = (
+            tuple((plain[(number + place) % PLAIN], 1 + place) for place in range(2))
+            if number >= PLAIN
+            else ()
+        )
         code = f"{'kit' if kit else 'sku'}-{number}"
         product_id = world.mint("product", seller_gene)
         product = catalog.Product(product_id=product_id, seller_id=seller_id, code=code, title=code)

@@ -60,9 +60,7 @@ async def submit(stage: Stage, form: Form) -> str:
         view, replayed = await checkout.place_order(context, placement)
         state = ""
         if not replayed and placement.intent is not None and placement.intent.confirm:
-            paid = await payments.charge(
-                platform.db, platform.world, platform.providers, placement.intent
-            )
+            paid = await payments.charge(platform.db, platform.world, platform.providers, placement.intent)
             state = paid.state
         return view, replayed, state
 

@@ -50,9 +50,7 @@ async def _cancel_lines(
 ) -> orders.Order:
     db = platform.db
     shard = db.shard_of(gene_of(order_id))
-    return await db.transact(
-        shard, aftersales.cancel_lines, order_id, lines, initiator, "fewer", at_ms
-    )
+    return await db.transact(shard, aftersales.cancel_lines, order_id, lines, initiator, "fewer", at_ms)
 
 
 def some_lines(chance: random.Random, sizes: dict[int, int]) -> list[LineQuantity]:

@@ -32,9 +32,7 @@ async def seller_work(stage: Stage) -> str:
     if stage.chance.random() < 0.4:
         order = await stage.read(order_id, orders.get_order, order_id)
         sizes = {line.line_no: line.quantity for line in order.body.lines}
-        lines = [
-            fulfilment.PackLine(line.line_no, line.quantity) for line in some_lines(stage.chance, sizes)
-        ]
+        lines = [fulfilment.PackLine(line.line_no, line.quantity) for line in some_lines(stage.chance, sizes)]
     if not lines and stage.chance.random() < 0.3:
         await stage.transact(order_id, fulfilment.ship, order_id, package_id, "Post", "T2", at_ms)
         return f"{order_id} shipped {package_id}"
@@ -81,7 +79,9 @@ async def pause(stage: Stage) -> str:
     offer_ids = [good.offer_id for good in stage.town.goods]
     good = stage.chance.choice(stage.town.goods)
     views = await stage.read(good.seller_id, catalog.offer_views, offer_ids)
-    asleep = [each for each in stage.town.goods if each.offer_id in views and views[each.offer_id].state == "PAUSED"]
+    asleep = [
+        each for each in stage.town.goods if each.offer_id in views and views[each.offer_id].state == "PAUSED"
+    ]
     good = stage.chance.choice(asleep) if asleep and stage.chance.random() < 0.7 else good
     if good.offer_id not in views:
         views = await stage.read(good.seller_id, catalog.offer_views, offer_ids)
@@ -99,6 +99,11 @@ async def seller_state(stage: Stage) -> str:
     seller = (await stage.read(seller_id, parties.seller_views, [seller_id]))[seller_id]
     given = "suspend" if seller.state == "ACTIVE" and stage.chance.random() < 0.3 else "reinstate"
     moved = await stage.transact(
-        seller_id, parties.move_seller, seller_id, given, stage.now_ms(), reason="complaints" if given == "suspend" else ""
+        seller_id,
+        parties.move_seller,
+        seller_id,
+        given,
+        stage.now_ms(),
+        reason="complaints" if given == "suspend" else "",
     )
     return f"{seller_id} {moved.state}"
