@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import hmac
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from tradepost.trade import (
 DATABASE_FILE = "tradepost.db"
 SANDBOX_FILE = "sandbox-provider.jsonl"
 SANDBOX_EVERY_S = 0.2
+log = logging.getLogger("tradepost")
 Reader = SqliteReader
 """The storage's `read` without owning the file."""
 
@@ -214,7 +216,10 @@ async def running(app: App) -> AsyncIterator[None]:
 
 async def _run_sandbox(app: App, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        await app.sandbox.run_due(app.platform.world.now_ms())
+        try:
+            await app.sandbox.run_due(app.platform.world.now_ms())
+        except OSError as error:  # its own book cannot be written, as when the disk is full: go on when it can
+            log.warning("the sandbox provider rests: %s", error)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), SANDBOX_EVERY_S)
 
