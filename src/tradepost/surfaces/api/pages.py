@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from html import escape
 from importlib import resources
@@ -19,15 +20,18 @@ _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
     "swagger-ui.css": "text/css; charset=utf-8",
 }
+_CODE = re.compile("`([^`]+)`")
 _KEPT = ((b"cache-control", b"public, max-age=86400"),)
 _SHELL = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} - Tradepost</title>
+<link rel="icon" href="data:,">
 <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}}
-a{{color:#0b57a4}} code{{background:#f0f2f5;padding:.1em .3em}}
-td,th{{text-align:left;padding:.2rem .8rem .2rem 0}}</style>
+a{{color:#0b57a4}} code{{background:#f0f2f5;padding:.1em .3em;overflow-wrap:anywhere}}
+table{{border-collapse:collapse;width:100%}} tr{{border-bottom:1px solid #e3e6ea}}
+td,th{{text-align:left;vertical-align:top;padding:.4rem .8rem .4rem 0}}</style>
 <main>{body}</main>
 </html>
 """
@@ -120,6 +124,11 @@ async def problems(call: Call) -> Answer:
     return Answer(_SHELL.format(title="Problem codes", body=body).encode(), media_type=HTML)
 
 
+def _marked(text: str) -> str:
+    """Text as HTML, its `words in backticks` as code."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
+
+
 @ROUTES.add("GET", "/problems/{code}", public=True, media_type=HTML)
 async def problem(call: Call) -> Answer:
     """What one problem code means and what to do about it"""
@@ -129,7 +138,7 @@ async def problem(call: Call) -> Answer:
         raise Refusal("route.unknown", "There is no such problem code.", expected="/problems")
     body = (
         f"<h1>{escape(row.title)}</h1><p><code>{escape(code)}</code>, status {status_of(code, row)}"
-        f" ({escape(row.kind.value)})</p><h2>What to do</h2><p>{escape(row.remedy)}</p>"
+        f" ({escape(row.kind.value)})</p><h2>What to do</h2><p>{_marked(row.remedy)}</p>"
         "<p>A refusal changed nothing.</p>"
         '<p><a href="/problems">All codes</a></p>'
     )
