@@ -218,7 +218,7 @@ async def _run_sandbox(app: App, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             await app.sandbox.run_due(app.platform.world.now_ms())
-        except OSError as error:  # its own book cannot be written, as when the disk is full: go on when it can
+        except OSError as error:  # its own book cannot be written while the disk is full
             log.warning("the sandbox provider rests: %s", error)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), SANDBOX_EVERY_S)
