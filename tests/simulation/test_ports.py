@@ -47,8 +47,8 @@ def test_waiting_for_nobody_is_a_deadlock() -> None:
 
 def test_spinning_is_a_livelock() -> None:
     async def spin() -> None:
-        while True:
-            await asyncio.sleep(0)  # noqa: ASYNC110 - spinning is the point
+        while True:  # noqa: ASYNC110 - spinning is the point
+            await asyncio.sleep(0)
 
     loop = VirtualLoop()
     with pytest.raises(Livelock):

@@ -160,7 +160,7 @@ class _Run:
         provider.cancel()
         if self._site.living is not None:
             self._site.living.die()
-        await asyncio.sleep(0)
+        await asyncio.sleep(LOOK_S)
 
     async def _walk(self, steps: Sequence[Step]) -> None:
         for number, step in enumerate(steps):
