@@ -20,6 +20,7 @@ _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
     "swagger-ui.css": "text/css; charset=utf-8",
 }
+_WORD_END = re.compile("([._])")
 _CODE = re.compile("`([^`]+)`")
 _KEPT = ((b"cache-control", b"public, max-age=86400"),)
 _SHELL = """<!doctype html>
@@ -29,7 +30,7 @@ _SHELL = """<!doctype html>
 <title>{title} - Tradepost</title>
 <link rel="icon" href="data:,">
 <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}}
-a{{color:#0b57a4}} code{{background:#f0f2f5;padding:.1em .3em;overflow-wrap:anywhere}}
+a{{color:#0b57a4}} code{{background:#f0f2f5;padding:.1em .3em;overflow-wrap:break-word}}
 table{{border-collapse:collapse;width:100%}} tr{{border-bottom:1px solid #e3e6ea}}
 td,th{{text-align:left;vertical-align:top;padding:.4rem .8rem .4rem 0}}</style>
 <main>{body}</main>
@@ -116,12 +117,17 @@ def _asset(name: str) -> bytes:
 async def problems(call: Call) -> Answer:
     """Every problem code with its page"""
     rows = "".join(
-        f'<tr><td><a href="/problems/{escape(code)}"><code>{escape(code)}</code></a>'
+        f'<tr><td><a href="/problems/{escape(code)}"><code>{_breakable(code)}</code></a>'
         f"<td>{status_of(code, problem)}<td>{escape(problem.title)}"
         for code, problem in problem_table().items()
     )
     body = f"<h1>Problem codes</h1><table><tr><th>Code<th>Status<th>Meaning{rows}</table>"
     return Answer(_SHELL.format(title="Problem codes", body=body).encode(), media_type=HTML)
+
+
+def _breakable(code: str) -> str:
+    """A code as HTML that may end a line between its words."""
+    return _WORD_END.sub(r"\1<wbr>", escape(code))
 
 
 def _marked(text: str) -> str:
@@ -149,7 +155,9 @@ def page_operations(meter: metrics.Meter) -> tuple[Operation, ...]:
     """The operations above, and /metrics over this application's meter."""
 
     async def read_metrics(call: Call) -> Answer:
-        return Answer(meter.text(), media_type=metrics.CONTENT_TYPE)
+        platform = call.platform
+        text = meter.text(await platform.gauges(), platform.groups())
+        return Answer(text, media_type=metrics.CONTENT_TYPE)
 
     scrape = Operation(
         method="GET",
