@@ -9,7 +9,7 @@ from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.testing.simulation import store
 from tradepost.testing.simulation.invariants import check_amounts, check_log
-from tradepost.trade import checkout, inventory, ledger, orders
+from tradepost.trade import aftersales, checkout, inventory, ledger, orders
 from tradepost.trade.payments import ProviderFact, RefundStatus
 
 FOR_EVER_MS = 1 << 50
@@ -155,6 +155,7 @@ class Audit:
             waiting = store.waiting_owners(tx)
             self.findings += [f"hold deadline forgotten: {checkout_id}" for checkout_id in sorted(waiting)]
         self._check_ends()
+        self._check_lists()
         self._check_provider(facts)
 
     def _check_ends(self) -> None:
@@ -174,9 +175,22 @@ class Audit:
                         f" holds {still_open} + {shipped} shipped"
                     )
 
+    def _check_lists(self) -> None:
+        """Sellers' lists have caught up, and every return that was received is refunded."""
+        listed: dict[str, tuple[str, str, int]] = {}
+        for tx in self._readers:
+            listed.update(store.listed_orders(tx))
+            for return_id in store.return_ids(tx):
+                state = aftersales.get_return(tx, return_id).state
+                if state == "RECEIVED":
+                    self.findings.append(f"return without refund: {return_id}")
+        for order_id, order in self.orders.items():
+            known = (order.seller_id, order.state, order.version)
+            if listed.get(order_id) != known:
+                self.findings.append(f"list differs: {order_id} {listed.get(order_id)} {known}")
+
     def _check_provider(self, facts: Mapping[str, ProviderFact]) -> None:
         """Our books and the provider's own agree; what was cancelled was given back."""
-        cancelled = {order.order_id for order in self.orders.values() if order.state == "CANCELLED"}
         given = {(refund.refund_id, refund.status) for fact in facts.values() for refund in fact.refunds}
         for tx in self._readers:
             for payment_id, _, state, _, _, captured, _, _ in store.payment_rows(tx):
@@ -190,19 +204,19 @@ class Audit:
             for refund_id, state in store.refund_states(tx):
                 if ((refund_id, RefundStatus.SUCCEEDED) in given) != (state == "SUCCEEDED"):
                     self.findings.append(f"books differ: {refund_id} is {state}, the provider says otherwise")
-            self.findings += unreturned(tx, cancelled)
+            self.findings += self._check_portions(tx)
 
-
-def unreturned(tx: Tx, cancelled: set[str]) -> list[str]:
-    """Cancelled orders whose money was not given back."""
-    found = []
-    for portion in store.portions(tx):
-        if portion.order_id in cancelled and portion.captured_minor != portion.refunded_minor:
-            found.append(
-                f"not refunded: {portion.order_id} captured {portion.captured_minor},"
-                f" refunded {portion.refunded_minor}"
-            )
-    return found
+    def _check_portions(self, tx: Tx) -> list[str]:
+        """What was cancelled was given back, what was completed was paid."""
+        found = []
+        for portion in store.portions(tx):
+            state = self.orders[portion.order_id].state
+            captured, refunded = portion.captured_minor, portion.refunded_minor
+            if state == "CANCELLED" and captured != refunded:
+                found.append(f"not refunded: {portion.order_id} captured {captured}, refunded {refunded}")
+            if state == "COMPLETED" and captured < portion.amount_minor - portion.cancelled_minor:
+                found.append(f"not paid: {portion.order_id} captured {captured} of {portion.amount_minor}")
+        return found
 
 
 def needed_stock(order: orders.Order) -> dict[str, int]:

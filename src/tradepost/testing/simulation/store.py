@@ -129,3 +129,14 @@ def portions(tx: Tx) -> list[payments.PortionView]:
     """Every order's part of every payment of a shard."""
     rows = tx.query("SELECT payment_id FROM payments ORDER BY payment_id")
     return [portion for row in rows for portion in payments.find_payment(tx, row[0]).portions]
+
+
+def return_ids(tx: Tx) -> list[str]:
+    """Every return of a shard."""
+    return [row[0] for row in tx.query("SELECT return_id FROM returns ORDER BY return_id")]
+
+
+def listed_orders(tx: Tx) -> dict[str, tuple[str, str, int]]:
+    """(seller, state, version) by order, as sellers' lists have it."""
+    rows = tx.query("SELECT order_id, seller_id, state, version FROM seller_orders")
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}
