@@ -14,15 +14,17 @@ import msgspec
 
 from tradepost.events import Runtime
 from tradepost.infra.payments.sandbox import SandboxProvider
-from tradepost.infra.storage.migrate import upgrade
-from tradepost.infra.storage.sqlite import SqliteStorage
+from tradepost.infra.storage.migrate import schema_is_current, upgrade
+from tradepost.infra.storage.sqlite import GROUP_BOUNDS, SqliteStorage
 from tradepost.infra.storage.sqlite_reader import SqliteReader
+from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Consumer, Sweep, Task
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import SystemWorld, World
-from tradepost.settings import Settings, signing_secret
-from tradepost.surfaces.api.platform import Limits, Platform
+from tradepost.settings import DEMO_KEYS, Mode, Settings, signing_secret
+from tradepost.surfaces.api.platform import Groups, Limits, Platform
+from tradepost.surfaces.api.vitals import Vitals
 from tradepost.trade import (
     aftersales,
     cart,
@@ -44,7 +46,7 @@ Reader = SqliteReader
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a platform is wired from; a simulation brings its own."""
+    """What a platform is wired from; a simulation brings its own. `further` adds readiness checks."""
 
     db: Storage
     world: World
@@ -52,6 +54,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     secret: bytes
     settings: Settings
     owner: str = ""
+    sandbox: SandboxProvider | None = None
+    further: dict[str, Callable[[], bool]] = {}
 
 
 def database_path(settings: Settings) -> Path:
@@ -94,8 +98,50 @@ def sweeps(parts: Parts) -> list[Sweep]:
 def wire(parts: Parts) -> Platform:
     """A platform from its parts, with nothing started yet."""
     settings, db, world = parts.settings, parts.db, parts.world
+    context = _checkout(parts)
+    runtime = Runtime(
+        db,
+        world,
+        consumers=consumers(),
+        tasks=tasks(parts),
+        sweeps=sweeps(parts),
+        owner=parts.owner,
+    )
+    sqlite = db if isinstance(db, SqliteStorage) else None
+    vitals = Vitals(
+        db,
+        world,
+        runtime,
+        context.hints,
+        depth=sqlite.depth if sqlite else None,
+        further=parts.further,
+    )
+    return Platform(
+        db=db,
+        world=world,
+        keyring=parties.KeyRing(db, world, parts.secret),
+        checkout=context,
+        runtime=runtime,
+        providers=parts.providers,
+        limits=Limits(
+            body_bytes_max=settings.limits.body_bytes_max,
+            lines_max=settings.limits.lines_max,
+            page_max=settings.limits.page_max,
+            import_bytes_max=settings.limits.import_bytes_max,
+        ),
+        checks=vitals.checks,
+        gauges=vitals.gauges,
+        groups=lambda: (
+            Groups(bounds=GROUP_BOUNDS, counts=sqlite.groups, calls=sqlite.calls) if sqlite else None
+        ),
+        sandbox=None if settings.mode is Mode.PRODUCTION else parts.sandbox,
+    )
+
+
+def _checkout(parts: Parts) -> checkout.Context:
+    settings, db, world = parts.settings, parts.db, parts.world
     chosen = settings.checkout
-    context = checkout.Context(
+    return checkout.Context(
         db=db,
         world=world,
         book=catalog.OfferBook(db),
@@ -117,27 +163,6 @@ def wire(parts: Parts) -> Platform:
         quantity_max=settings.limits.quantity_max,
         quote_ttl_ms=chosen.quote_ttl_ms,
         hold_ttl_ms=chosen.hold_ttl_ms,
-    )
-    return Platform(
-        db=db,
-        world=world,
-        keyring=parties.KeyRing(db, world, parts.secret),
-        checkout=context,
-        runtime=Runtime(
-            db,
-            world,
-            consumers=consumers(),
-            tasks=tasks(parts),
-            sweeps=sweeps(parts),
-            owner=parts.owner,
-        ),
-        providers=parts.providers,
-        limits=Limits(
-            body_bytes_max=settings.limits.body_bytes_max,
-            lines_max=settings.limits.lines_max,
-            page_max=settings.limits.page_max,
-            import_bytes_max=settings.limits.import_bytes_max,
-        ),
     )
 
 
@@ -171,16 +196,34 @@ async def open_app(settings: Settings, *, world: World | None = None) -> AsyncIt
             secret=secret,
             settings=settings,
             owner=f"file {path.name}",
+            sandbox=sandbox,
+            further={"schema": lambda: schema_is_current(path)},
         )
     )
     sandbox.deliver_to(webhooks_to(platform))
     try:
+        if settings.mode is Mode.PRODUCTION:
+            await refuse_demo_keys(platform, settings.security.operator_key)
         if settings.security.operator_key:
             await parties.bootstrap_operator(db, world, settings.security.operator_key)
         yield App(platform=platform, sandbox=sandbox, settings=settings)
     finally:
         await db.close()
         sandbox.close()
+
+
+async def refuse_demo_keys(platform: Platform, operator_key: str = "") -> None:
+    """Raise Refusal `settings.demo_keys` when a key that everybody knows would open this shop."""
+    if operator_key in DEMO_KEYS.values():
+        raise Refusal("settings.demo_keys", "The operator key is a demo key.", field="security.operator_key")
+    for name, token in DEMO_KEYS.items():
+        try:
+            await platform.keyring.find(token)
+        except Refusal as refusal:
+            if refusal.code.startswith("auth."):
+                continue  # unknown, revoked or expired: it opens nothing
+            raise
+        raise Refusal("settings.demo_keys", f"The database knows the demo key {name!r}.", field="mode")
 
 
 def sandbox_secret(secret: bytes) -> str:

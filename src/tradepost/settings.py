@@ -29,6 +29,11 @@ declare_problems(
             "A setting has no valid value",
             "Correct the named setting and start again.",
         ),
+        "settings.demo_keys": (
+            Kind.CONFLICT,
+            "Production must not know the demo keys",
+            "Give production a DATA_DIR of its own, without --demo; or revoke every demo key there first.",
+        ),
         "settings.secret_missing": (
             Kind.INVALID,
             "Production needs its own secret",
@@ -36,6 +41,18 @@ declare_problems(
         ),
     }
 )
+
+
+DEMO_KEYS: dict[str, str] = {
+    "storefront": "tp_storefront_demo",
+    "operator": "tp_operator_demo",
+    "buyer": "tp_buyer_demo",
+    "creator": "tp_creator_demo",
+    "seller": "tp_seller_demo",
+    "seller_2": "tp_seller_demo_toys",
+    "seller_3": "tp_seller_demo_paper",
+}
+"""Keys everybody knows: they exist in demo mode only, and production does not start beside one."""
 
 
 class Mode(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from tradepost.app import Parts, wire
+from tradepost.app import Parts, webhooks_to, wire
 from tradepost.infra.payments.sandbox import SandboxProvider
 from tradepost.infra.storage.sqlite import SqliteStorage
 from tradepost.kernel.ids import gene_of
@@ -104,7 +104,12 @@ class Client:
         await self.app(scope, receive, send)
         start = sent[0]
         answer = b"".join(message.get("body", b"") for message in sent[1:])
+        assert not sent[-1].get("more_body")
+        assert not [pair for pair in start["headers"] if set(b"\r\n\0") & set(b"".join(pair))]
         names = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+        assert names["x-content-type-options"] == "nosniff"
+        assert not [name for name in names if name.startswith("access-control-")]
+        assert ("content-security-policy" in names) == names["content-type"].startswith("text/html")
         return Reply(start["status"], names, answer)
 
     async def get(self, path: str, **more: Any) -> Reply:
@@ -161,9 +166,18 @@ def make_platform(db: Storage, world: World, secret: bytes) -> Platform:
     """The wired rooms over this storage."""
     sandbox = SandboxProvider(world, "whsec_" + base64.b64encode(secret).decode())
     settings = Settings(checkout=CheckoutSettings(remorse_ms=0))
-    return wire(
-        Parts(db=db, world=world, providers=payments.Providers(sandbox), secret=secret, settings=settings)
+    platform = wire(
+        Parts(
+            db=db,
+            world=world,
+            providers=payments.Providers(sandbox),
+            secret=secret,
+            settings=settings,
+            sandbox=sandbox,
+        )
     )
+    sandbox.deliver_to(webhooks_to(platform))
+    return platform
 
 
 @pytest.fixture

@@ -321,6 +321,7 @@ async def test_every_code_has_a_page(shop: Shop) -> None:
 async def test_pages_load_nothing_from_elsewhere(shop: Shop) -> None:
     page = await shop.buyer.get("/docs")
     assert b"http" not in page.body
+    assert "unsafe" not in (await shop.buyer.get("/problems")).headers["content-security-policy"]
     for name in ("swagger-ui-bundle.js", "swagger-ui.css"):
         assert f"/docs/assets/{name}".encode() in page.body
         assert (await shop.buyer.get(f"/docs/assets/{name}")).status == 200
@@ -343,7 +344,10 @@ async def test_health_and_metrics(shop: Shop, platform: Platform) -> None:
     async def failing() -> Mapping[str, bool]:
         return {"database": False}
 
-    unwell = msgspec.structs.replace(platform, checks=failing, gauges=lambda: {"outbox_lag": 7})
+    async def seven() -> Mapping[str, int]:
+        return {"outbox_lag": 7}
+
+    unwell = msgspec.structs.replace(platform, checks=failing, gauges=seven)
     client = Client(create_asgi(unwell))
     reply = await client.get("/health/ready")
     assert (reply.status, reply.json["checks"]) == (503, {"database": False})

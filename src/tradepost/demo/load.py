@@ -8,19 +8,10 @@ from tradepost.demo.goods import KITS, SELLERS, SPECIALS, STOCK, Special, goods,
 from tradepost.demo.world import DEMO_MOMENT_MS, DemoWorld
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage, Tx
+from tradepost.settings import DEMO_KEYS
 from tradepost.trade import catalog, inventory, parties
 
 FEE_BPS = 800
-DEMO_KEYS: dict[str, str] = {
-    "storefront": "tp_storefront_demo",
-    "operator": "tp_operator_demo",
-    "buyer": "tp_buyer_demo",
-    "creator": "tp_creator_demo",
-    "seller": "tp_seller_demo",
-    "seller_2": "tp_seller_demo_toys",
-    "seller_3": "tp_seller_demo_paper",
-}
-"""Keys everybody knows: they exist in demo mode only."""
 FEATURED: dict[str, str] = {
     "first": "85123A",
     "scarce": "21621",

@@ -1,5 +1,6 @@
 """The events room: what follows from a commit is delivered at least once, in order per aggregate."""
 
+from tradepost.events.backlog import Backlog, probe, read_backlog
 from tradepost.events.bus import Bus, DirectBus
 from tradepost.events.idempotency import Kept
 from tradepost.events.letters import dead_letters, replay_dead_letter
@@ -9,6 +10,7 @@ from tradepost.events.store import Delivery
 from tradepost.events.stream import StreamPage, aggregate_log, read_stream, stream_page
 
 __all__ = [
+    "Backlog",
     "Bus",
     "Delivery",
     "DirectBus",
@@ -18,6 +20,8 @@ __all__ = [
     "StreamPage",
     "aggregate_log",
     "dead_letters",
+    "probe",
+    "read_backlog",
     "read_stream",
     "replay_dead_letter",
     "stream_page",

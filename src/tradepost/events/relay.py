@@ -66,6 +66,11 @@ class Relay:
             await self._db.transact(self.shard, store.free_lease, RELAY, self._owner, self._cursor)
 
     @property
+    def cursor(self) -> int:
+        """The last event passed; it is written a little later."""
+        return self._cursor
+
+    @property
     def leads(self) -> bool:
         """Whether this process holds the shard's lease now."""
         return self._world.now_ms() < self._lease_until_ms

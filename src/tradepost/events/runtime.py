@@ -70,6 +70,11 @@ class Runtime:
         """Look for events now."""
         self._events_wake.set()
 
+    def cursor(self, shard: int) -> int:
+        """The last event of a shard that was passed here, 0 while another process relays it."""
+        relay = self._relays[shard]
+        return relay.cursor if relay.leads else 0
+
     async def step(self) -> int:
         """One pass: a page of every shard, deliveries that are due, sweeps that are due; the number of things done.
 

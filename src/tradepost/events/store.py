@@ -295,3 +295,29 @@ def keep_rows(tx: Tx, rows: Sequence[Row]) -> int:
         " VALUES (?,?,?,?,?,?,?)"
     )
     return tx.execute_many(sql, rows)
+
+
+def relay_position(tx: Tx, relay: str) -> tuple[int, int]:
+    """The relay's written cursor and the end of its lease, zeros before the first lease."""
+    rows = tx.query(
+        "SELECT sequence, lease_until_ms FROM relay_cursors WHERE shard = ? AND relay = ?", (tx.shard, relay)
+    )
+    return (rows[0][0], rows[0][1]) if rows else (0, 0)
+
+
+def count_deliveries(tx: Tx, states: Sequence[str], limit: int) -> int:
+    """How many deliveries of this shard are in one of these states; counting ends at `limit`."""
+    sql = f"SELECT 1 FROM deliveries WHERE state IN ({marks(len(states))}) LIMIT ?"
+    return len(tx.query(sql, (*states, limit)))
+
+
+def beat(tx: Tx, relay: str) -> None:
+    """Write one row: what a database that cannot commit refuses."""
+    if not tx.execute(
+        "UPDATE relay_cursors SET lease_until_ms = lease_until_ms + 1 WHERE shard = ? AND relay = ?",
+        (tx.shard, relay),
+    ):
+        tx.execute(
+            "INSERT INTO relay_cursors (shard, relay, sequence, owner, lease_until_ms) VALUES (?,?,0,'',0)",
+            (tx.shard, relay),
+        )

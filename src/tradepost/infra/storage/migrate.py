@@ -38,6 +38,11 @@ def schema_version(path: Path | str) -> str:
     return str(rows[0][0]) if rows else ""
 
 
+def schema_is_current(path: Path | str) -> bool:
+    """Whether a file is at this version's schema."""
+    return schema_version(path) == REVISIONS[-1]
+
+
 def upgrade(path: Path | str) -> bool:
     """Create or migrate a file in one transaction; whether anything was changed.
 

@@ -30,6 +30,8 @@ from tradepost.kernel.tx import BatchHandler, Signal
 
 READS_MAX = 1024
 READERS = 2
+GROUP_BOUNDS = tuple(1 << power for power in range(13))
+"""Upper bounds of the classes in which groups are counted by their calls."""
 LOCK_TRIES = 20
 LOCK_WAIT_S = 0.4
 
@@ -133,6 +135,7 @@ class SqliteStorage:
     """The storage port over one SQLite file. Create it on a running event loop; all calls come from that loop.
 
     `group_max` bounds the calls of one transaction; 1 commits each alone, the naive way the bench compares with.
+    `groups` counts the groups answered by their size (see GROUP_BOUNDS), `calls` what they carried.
     """
 
     shards = 1
@@ -147,6 +150,8 @@ class SqliteStorage:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
         self._reading = 0
         self._closing = False
+        self.groups = [0] * len(GROUP_BOUNDS)
+        self.calls = 0
         try:
             self._writer = self._start_writer(writer, group_max)
         except BaseException:
@@ -219,6 +224,9 @@ class SqliteStorage:
             self._loop.call_soon_threadsafe(self._answer, signals, calls)
 
     def _answer(self, signals: list[Signal], calls: list[Call]) -> None:
+        if calls:
+            self.groups[min((len(calls) - 1).bit_length(), len(GROUP_BOUNDS) - 1)] += 1
+            self.calls += len(calls)
         for signal in signals:
             for listener in self._listeners:
                 listener(signal)

@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from tradepost.kernel.errors import Refusal
 from tradepost.surfaces.api.operation import Operation
 from tradepost.surfaces.api.problems import PROBLEM_JSON, render_defect, render_problem
-from tradepost.surfaces.api.raw import AsgiApp, Receive, Scope, Send
+from tradepost.surfaces.api.raw import NOSNIFF, AsgiApp, Receive, Scope, Send
 from tradepost.surfaces.api.serve import Server
 
 
@@ -120,5 +120,5 @@ def _problem(server: Server, error: Exception) -> Response[bytes]:
         body,
         status_code=status,
         media_type=PROBLEM_JSON.decode(),
-        headers={name.decode(): value.decode() for name, value in headers},
+        headers={name.decode(): value.decode() for name, value in (NOSNIFF, *headers)},
     )

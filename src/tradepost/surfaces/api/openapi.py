@@ -38,7 +38,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 def document() -> dict[str, Any]:
     """The whole document as plain data."""
-    operations = (*OPERATIONS, *page_operations(Meter(dict)))
+    operations = (*OPERATIONS, *page_operations(Meter()))
     types = _types(operations)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     known = dict(zip(types, schemas, strict=True))

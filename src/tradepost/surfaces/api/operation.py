@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ from tradepost.surfaces.api.platform import Platform
 from tradepost.trade.parties import Principal
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 ANYBODY = Principal(party_id="", role="")
 Act = Callable[["Call"], Awaitable[Any]]
 
@@ -38,9 +39,12 @@ class Call(msgspec.Struct, kw_only=True):
 
 
 class Answer(NamedTuple):
-    """A body that is already encoded, where the plain result would not do. `status` 0 is the operation's own."""
+    """A body that is already encoded, where the plain result would not do. `status` 0 is the operation's own.
 
-    body: bytes
+    A body in pieces is sent as they come; what fails after the second of them breaks the connection off.
+    """
+
+    body: bytes | AsyncIterator[bytes]
     status: int = 0
     media_type: str = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -49,7 +53,8 @@ class Answer(NamedTuple):
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """The row of the route table from which routing, checks and the OpenAPI document are made.
 
-    `also` names further media types of a good answer, `accepts` those of the body.
+    `also` names further media types of a good answer, `accepts` those of the body. `body_bytes_max` bounds the
+    body below the platform's own bound.
     """
 
     method: str
@@ -71,6 +76,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     keyed: bool = False
     hot: bool = False
     bulk: bool = False
+    body_bytes_max: int = 0
     example: Any = None
     answer: Any = None
     codes: tuple[str, ...] = ()

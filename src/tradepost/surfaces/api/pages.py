@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from functools import cache
 from html import escape
@@ -23,16 +25,18 @@ _ASSETS = {
 _WORD_END = re.compile("([._])")
 _CODE = re.compile("`([^`]+)`")
 _KEPT = ((b"cache-control", b"public, max-age=86400"),)
+_STYLE = """body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
+a{color:#0b57a4} code{background:#f0f2f5;padding:.1em .3em;overflow-wrap:break-word}
+table{border-collapse:collapse;width:100%} tr{border-bottom:1px solid #e3e6ea}
+td,th{text-align:left;vertical-align:top;padding:.4rem .8rem .4rem 0}"""
+_SCRIPT = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null})'
 _SHELL = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} - Tradepost</title>
 <link rel="icon" href="data:,">
-<style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}}
-a{{color:#0b57a4}} code{{background:#f0f2f5;padding:.1em .3em;overflow-wrap:break-word}}
-table{{border-collapse:collapse;width:100%}} tr{{border-bottom:1px solid #e3e6ea}}
-td,th{{text-align:left;vertical-align:top;padding:.4rem .8rem .4rem 0}}</style>
+<style>{style}</style>
 <main>{body}</main>
 </html>
 """
@@ -45,9 +49,43 @@ _DOCS = """<!doctype html>
 <link rel="icon" href="data:,">
 <div id="api"></div>
 <script src="/docs/assets/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "/openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null})</script>
+<script>SCRIPT</script>
 </html>
-"""
+""".replace("SCRIPT", _SCRIPT)
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _policy(*allowed: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of a page: nothing runs or loads but what is named, and no other site may frame it."""
+    rules = (
+        "default-src 'none'",
+        *allowed,
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+    return (
+        (b"content-security-policy", "; ".join(rules).encode()),
+        (b"referrer-policy", b"no-referrer"),
+    )
+
+
+PAGE = _policy(f"style-src {_hash(_STYLE)}", "img-src data:")
+# Swagger UI sets style attributes, which no hash can name.
+_DOCS_PAGE = _policy(
+    f"script-src 'self' {_hash(_SCRIPT)}",
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data:",
+    "connect-src 'self'",
+)
+
+
+def show_page(title: str, body: str) -> bytes:
+    """A page of ours. Title and body are HTML: escape what comes from outside."""
+    return _SHELL.format(title=title, style=_STYLE, body=body).encode()
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +134,7 @@ def _document() -> bytes:
 @ROUTES.add("GET", "/docs", public=True, media_type=HTML)
 async def docs(call: Call) -> Answer:
     """The document as a page to try requests from"""
-    return Answer(_DOCS.encode(), media_type=HTML)
+    return Answer(_DOCS.encode(), media_type=HTML, headers=_DOCS_PAGE)
 
 
 @ROUTES.add("GET", "/docs/assets/{name}", public=True, media_type="text/javascript")
@@ -122,7 +160,7 @@ async def problems(call: Call) -> Answer:
         for code, problem in problem_table().items()
     )
     body = f"<h1>Problem codes</h1><table><tr><th>Code<th>Status<th>Meaning{rows}</table>"
-    return Answer(_SHELL.format(title="Problem codes", body=body).encode(), media_type=HTML)
+    return Answer(show_page("Problem codes", body), media_type=HTML, headers=PAGE)
 
 
 def _breakable(code: str) -> str:
@@ -148,7 +186,7 @@ async def problem(call: Call) -> Answer:
         "<p>A refusal changed nothing.</p>"
         '<p><a href="/problems">All codes</a></p>'
     )
-    return Answer(_SHELL.format(title=escape(code), body=body).encode(), media_type=HTML)
+    return Answer(show_page(escape(code), body), media_type=HTML, headers=PAGE)
 
 
 def page_operations(meter: metrics.Meter) -> tuple[Operation, ...]:

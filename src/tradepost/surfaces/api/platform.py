@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -11,12 +12,37 @@ from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 from tradepost.trade.checkout import Context
 from tradepost.trade.parties import KeyRing
-from tradepost.trade.payments import Providers
+from tradepost.trade.payments import ProviderFact, Providers
 
 
 async def always_ready() -> Mapping[str, bool]:
     """The readiness of a process that has nothing to wait for."""
     return {}
+
+
+async def no_numbers() -> Mapping[str, int]:
+    """The gauges of a process that has none."""
+    return {}
+
+
+class Groups(msgspec.Struct, frozen=True, kw_only=True):
+    """Commits by how many calls they carried: upper bounds, commits of each class, and calls in all."""
+
+    bounds: Sequence[int]
+    counts: Sequence[int]
+    calls: int
+
+
+class Sandbox(Protocol):
+    """The sandbox provider as its own page for buyers sees it."""
+
+    async def ask(self, payment_id: str) -> ProviderFact | None:
+        """What it knows of a payment."""
+        ...
+
+    async def complete_redirect(self, payment_id: str, *, paid: bool = True) -> ProviderFact:
+        """The buyer has decided; deciding again changes nothing. Raises Refusal `payments.not_found`."""
+        ...
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +60,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """The wired rooms. `checkout` brings offer book, sold-out hints, signing secret and terms.
 
     `checks` names what must be true before traffic is welcome; `gauges` gives numbers for /metrics by name, such
-    as queue depth and outbox lag.
+    as queue depth and outbox lag, read when they are asked for. `sandbox` is None in production.
     """
 
     db: Storage
@@ -45,4 +71,6 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     providers: Providers
     limits: Limits = Limits()
     checks: Callable[[], Awaitable[Mapping[str, bool]]] = always_ready
-    gauges: Callable[[], Mapping[str, int]] = dict
+    gauges: Callable[[], Awaitable[Mapping[str, int]]] = no_numbers
+    groups: Callable[[], Groups | None] = lambda: None
+    sandbox: Sandbox | None = None

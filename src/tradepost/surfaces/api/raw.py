@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,6 +21,8 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _KEY_HEADER = b"idempotency-key"
 KEY_LENGTH_MAX = 255
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+LOOK_AHEAD = 2
 
 
 class Disconnected(Exception):
@@ -147,8 +149,41 @@ async def send_answer(send: Send, status: int, body: bytes, media_type: bytes, h
             "headers": [
                 (b"content-type", media_type),
                 (b"content-length", b"%d" % len(body)),
+                NOSNIFF,
                 *headers,
             ],
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+async def look_ahead(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, the first two of them made already: what they raise is raised here."""
+    made = [piece async for piece in _first(pieces, LOOK_AHEAD)]
+
+    async def replay() -> AsyncIterator[bytes]:
+        for piece in made:
+            yield piece
+        async for piece in pieces:
+            yield piece
+
+    return replay()
+
+
+async def _first(pieces: AsyncIterator[bytes], count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        try:
+            yield await anext(pieces)
+        except StopAsyncIteration:
+            return
+
+
+async def send_pieces(
+    send: Send, status: int, pieces: AsyncIterator[bytes], media_type: bytes, headers: Headers
+) -> None:
+    """Send an answer whose length nobody knows yet; the server's flow control decides when the next piece is made."""
+    start = [(b"content-type", media_type), NOSNIFF, *headers]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    async for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

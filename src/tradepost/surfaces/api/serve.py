@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -12,15 +12,15 @@ from tradepost.kernel.errors import Refusal
 from tradepost.surfaces.api import raw
 from tradepost.surfaces.api.metrics import Meter
 from tradepost.surfaces.api.once import InFlight
-from tradepost.surfaces.api.operation import ANYBODY, JSON, Answer, Call, Operation
+from tradepost.surfaces.api.operation import ANYBODY, FORM, JSON, Answer, Call, Operation
 from tradepost.surfaces.api.platform import Platform
 from tradepost.surfaces.api.problems import PROBLEM_JSON, Headers, render_defect, render_problem
 from tradepost.trade.parties import Principal, require
 
 _JSON = JSON.encode()
 _encode = msgspec.json.Encoder().encode
-Sent = tuple[int, bytes, bytes, Headers]
-"""Status, body, media type, headers."""
+Sent = tuple[int, bytes | AsyncIterator[bytes], bytes, Headers]
+"""Status, body or its pieces, media type, headers."""
 
 
 class Server:
@@ -28,7 +28,7 @@ class Server:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.meter = Meter(platform.gauges)
+        self.meter = Meter()
         self._in_flight = InFlight()
 
     def trace_id(self) -> str:
@@ -51,7 +51,10 @@ class Server:
             return
         self.meter.count(operation.path, status, time.perf_counter() - started)
         with suppress(OSError):
-            await raw.send_answer(send, status, body, media_type, headers)
+            if isinstance(body, bytes):
+                await raw.send_answer(send, status, body, media_type, headers)
+            else:
+                await raw.send_pieces(send, status, body, media_type, headers)
 
     async def answer(
         self, operation: Operation, path: Mapping[str, str], scope: raw.Scope, receive: raw.Receive
@@ -67,21 +70,24 @@ class Server:
             else:
                 result = await operation.act(call)
             if isinstance(result, Answer):
+                body: bytes | AsyncIterator[bytes] = result.body
+                if not isinstance(body, bytes):
+                    body = await raw.look_ahead(body)
                 return (
                     result.status or operation.status,
-                    result.body,
+                    body,
                     result.media_type.encode(),
                     [*result.headers],
                 )
             return operation.status, _encode(result), _JSON, []
         except Refusal as refusal:
-            status, body, headers = render_problem(refusal, self.trace_id())
-            return status, body, PROBLEM_JSON, headers
+            status, problem, headers = render_problem(refusal, self.trace_id())
+            return status, problem, PROBLEM_JSON, headers
         except raw.Disconnected:
             raise
         except Exception as error:
-            status, body, headers = render_defect(error, self.trace_id())
-            return status, body, PROBLEM_JSON, headers
+            status, problem, headers = render_defect(error, self.trace_id())
+            return status, problem, PROBLEM_JSON, headers
 
     async def _read(
         self, operation: Operation, path: Mapping[str, str], scope: raw.Scope, receive: raw.Receive
@@ -93,9 +99,10 @@ class Server:
         if operation.reads_body:
             raw.check_media_type(scope, operation.accepts)
             bound = limits.import_bytes_max if operation.bulk else limits.body_bytes_max
-            body = await raw.read_body(scope, receive, bound)
+            body = await raw.read_body(scope, receive, operation.body_bytes_max or bound)
             if operation.body is not None:
-                decoded = raw.decode_body(operation.body, body)
+                is_form = operation.accepts == (FORM,)
+                decoded = (raw.decode_query if is_form else raw.decode_body)(operation.body, body)
         query = None if operation.query is None else raw.decode_query(operation.query, scope["query_string"])
         return Call(
             platform=self.platform,

@@ -18,7 +18,7 @@ import uvloop
 
 from tradepost.app import App, open_app, running
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
-from tradepost.settings import Mode, Settings, load_settings
+from tradepost.settings import DEMO_KEYS, Mode, Settings, load_settings
 from tradepost.surfaces.api import create_asgi
 from tradepost.surfaces.cli.logs import configure_logs
 
@@ -39,9 +39,14 @@ GC_YOUNG = 20_000
 def read_settings(
     config: Path | None = None, *, demo: bool = False, overrides: dict[str, Any] | None = None
 ) -> Settings:
-    """The settings of a command: file, environment and the options given."""
+    """The settings of a command: file, environment and the options given.
+
+    Raises Refusal `settings.invalid`, and `settings.demo_keys` for a demo where production is set.
+    """
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     if demo:
+        if load_settings(os.environ, config, given).mode is Mode.PRODUCTION:
+            raise Refusal("settings.demo_keys", "--demo loads keys that everybody knows.", field="mode")
         given["mode"] = Mode.DEMO.value
     return load_settings(os.environ, config, given)
 
@@ -168,7 +173,7 @@ def _greeting(listening: socket.socket, notes: str) -> str:
 
 
 async def _prepare_demo(app: App) -> str:
-    from tradepost.demo.load import DEMO_KEYS, load_demo
+    from tradepost.demo.load import load_demo
 
     shop = await load_demo(app.platform.db)
     body = (

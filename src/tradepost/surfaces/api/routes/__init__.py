@@ -14,6 +14,7 @@ from tradepost.surfaces.api.routes import (
     parties,
     payments,
     returns,
+    sandbox,
     stock,
 )
 
@@ -33,6 +34,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         parties,
         keys,
         events,
+        sandbox,
     )
     for operation in room.ROUTES.operations
 )

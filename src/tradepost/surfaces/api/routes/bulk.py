@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -22,6 +23,7 @@ ROUTES = Routes("bulk")
 FORMS = {"text/csv": "csv", "application/x-ndjson": "jsonl", "application/jsonl": "jsonl"}
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
 LOCATION = "main"
+SLICE_BYTES = 1 << 16
 ROW = {
     "sku_code": "MUG-01-BLUE",
     "title": "Stoneware mug, blue",
@@ -101,10 +103,7 @@ async def import_catalog(call: Call) -> ImportReport:
     seller_id = call.query.seller_id
     if call.principal.role == Role.SELLER or seller_id:
         seller_id, _ = acting(call, seller_id)
-    try:
-        text = call.raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Refusal("catalog.row_malformed", "The text is not UTF-8.", expected="UTF-8") from None
+    check_text(call.raw)
     reference = f"import.{world.chance(96):024x}"
 
     withheld: list[tuple[StockRow, Refusal]] = []
@@ -120,7 +119,7 @@ async def import_catalog(call: Call) -> ImportReport:
     report = await catalog.import_rows(
         platform.db,
         world,
-        io.StringIO(text, newline=""),
+        io.TextIOWrapper(io.BytesIO(call.raw), encoding="utf-8-sig", newline=""),
         form=FORMS[given],
         seller_id=seller_id,
         set_stock=set_stock if "stock:write" in call.principal.scopes else None,
@@ -130,6 +129,17 @@ async def import_catalog(call: Call) -> ImportReport:
         report.refuse(row.line_no, "", refusal)
     report.refused.sort(key=lambda row: row.line_no)
     return report
+
+
+def check_text(raw: bytes) -> None:
+    """Refuse what is not UTF-8 before anything is written, a slice at a time: the text is never held whole."""
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    try:
+        for start in range(0, len(raw), SLICE_BYTES):
+            decode(raw[start : start + SLICE_BYTES])
+        decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise Refusal("catalog.row_malformed", "The text is not UTF-8.", expected="UTF-8") from None
 
 
 async def _count_singly(
@@ -178,8 +188,9 @@ async def export_catalog(call: Call) -> Answer:
     async def levels(sku_ids: Iterable[str]) -> dict[str, int]:
         return await levels_of(call.platform.db, sku_ids)
 
-    pieces = [
-        piece
-        async for piece in catalog.export_rows(call.platform.db, seller_id, form=query.form, levels=levels)
-    ]
-    return Answer("".join(pieces).encode(), media_type=MEDIA_TYPES[query.form])
+    async def pieces() -> AsyncIterator[bytes]:
+        rows = catalog.export_rows(call.platform.db, seller_id, form=query.form, levels=levels)
+        async for piece in rows:
+            yield piece.encode()
+
+    return Answer(pieces(), media_type=MEDIA_TYPES[query.form])

@@ -23,6 +23,7 @@ from tradepost.trade.payments import PaymentView, Refund
 
 ROUTES = Routes("payments")
 MONEY = (Role.OPERATOR,)
+WEBHOOK_BYTES_MAX = 256 << 10
 GBP = {"amount_minor": 1790, "currency": "GBP"}
 NONE = {"amount_minor": 0, "currency": "GBP"}
 PAYMENT = {
@@ -347,6 +348,7 @@ def derive_refund_id(payment_id: str, reference: str) -> str:
     accepts=("application/json", "text/plain"),
     returns=Heard,
     public=True,
+    body_bytes_max=WEBHOOK_BYTES_MAX,
     example={"type": "payment.captured", "data": {"payment_id": PAYMENT["payment_id"]}},
     answer={"payment_id": PAYMENT["payment_id"], "state": "CAPTURED"},
     codes=(
