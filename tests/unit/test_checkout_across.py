@@ -16,9 +16,6 @@ from tradepost.trade.checkout import Terms
 from tradepost.trade.inventory import jobs
 
 EVEN, ODD = 6, 7
-frees_anothers_stock = pytest.mark.xfail(
-    strict=True, reason="a refused twin of a quote releases the stock without asking for the checkout first"
-)
 
 
 @pytest.fixture
@@ -185,7 +182,6 @@ async def test_a_lost_confirmation_is_settled_by_the_reaper(shop: Shop, db: TwoS
     prove(shop)
 
 
-@frees_anothers_stock
 async def test_a_reused_key_does_not_free_the_stock_of_the_order_that_stands(
     shop: Shop, db: TwoShards
 ) -> None:
@@ -202,7 +198,6 @@ async def test_a_reused_key_does_not_free_the_stock_of_the_order_that_stands(
     prove(shop)
 
 
-@frees_anothers_stock
 async def test_an_overload_does_not_free_the_stock_of_the_order_that_stands(
     shop: Shop, db: TwoShards
 ) -> None:
@@ -220,7 +215,6 @@ async def test_an_overload_does_not_free_the_stock_of_the_order_that_stands(
     prove(shop)
 
 
-@frees_anothers_stock
 async def test_an_order_is_not_opened_on_stock_that_was_given_back(shop: Shop, db: TwoShards) -> None:
     odd = await shop.offer(sku_gene=ODD)
     _, token = await shop.quote((odd, 1))

@@ -55,19 +55,37 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
             await context.db.batch(shard, placing.HOLD, request)
         placed = await context.db.batch(home, placing.OPEN, msgspec.structs.replace(placement, quoted=True))
     except Refusal as refusal:
-        if refusal.code != "storage.unavailable":  # an unknown outcome is the reaper's to settle
-            await _release(context, placement, held)
-        earlier = await context.earlier.find(placement)
+        known = refusal.code != "storage.unavailable"  # an unknown outcome is the reaper's to settle
+        stands = known and await _give_up(context, placement, home, held)
+        if stands and refusal.code != "idempotency.key_reused":
+            return Placed(placement.buyer_id, placement.checkout_id, True)
+        earlier = await context.earlier.find(
+            msgspec.structs.replace(placement, quoted=placement.quoted and not known)
+        )
         if earlier is not None:
             return earlier
         raise
     if placed.checkout_id != placement.checkout_id:
-        await _release(context, placement, held)
+        await _give_up(context, placement, home, held)
         return placed
     genes = tuple(sorted({gene_of(demand.sku_id) for demand in placement.hold.demands}))
     for shard in held:
         await context.db.transact(shard, inventory.confirm_deadline, placement.checkout_id, genes)
     return placed
+
+
+async def _give_up(context: Context, placement: Placement, home: int, shards: Sequence[int]) -> bool:
+    """Release the holds once a tombstone says that nobody will open their checkout; True when it stands instead.
+
+    A twin of the same quote holds under the same order ids: what it opened, or is about to, is not ours to free.
+    """
+    now_ms = context.world.now_ms()
+    stands = await context.db.transact(
+        home, claim_checkout, placement.buyer_id, placement.checkout_id, now_ms
+    )
+    if not stands:
+        await _release(context, placement, shards)
+    return stands
 
 
 async def _release(context: Context, placement: Placement, shards: Sequence[int]) -> None:

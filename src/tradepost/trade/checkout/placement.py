@@ -79,7 +79,7 @@ def _hold(quote: Quote, at_ms: int) -> HoldRequest:
             sku_id=component.sku_id,
             pool=line.pool,
             quantity=component.quantity * line.quantity,
-            limit_per_buyer=line.limit_per_buyer,
+            limit_per_buyer=line.limit_per_buyer * component.quantity,
         )
         for ordered in quote.orders
         for line in ordered.lines

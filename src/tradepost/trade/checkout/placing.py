@@ -59,9 +59,12 @@ HOLD: BatchHandler[inventory.HoldRequest, inventory.Held] = BatchHandler(
 
 
 def _in_rounds(
-    tx: Tx, items: Sequence[Placement], step: Callable[[Tx, Sequence[Placement]], list[Answer]]
+    tx: Tx, items: Sequence[Placement], step: Callable[[Tx, Sequence[Placement]], list[Answer | None]]
 ) -> list[Answer]:
-    """Answer repeats inside one batch from the outcome of the first of them; judge others anew."""
+    """Answer repeats inside one batch from the outcome of the first of them; judge others anew.
+
+    `step` answers None for what another round must judge; each round answers one item at least.
+    """
     answers: dict[int, Answer] = {}
     waiting = list(range(len(items)))
     while waiting:
@@ -76,14 +79,12 @@ def _in_rounds(
                 distinct.append(index)
             else:
                 twins.append((index, twin))
-        answers.update(zip(distinct, step(tx, [items[index] for index in distinct]), strict=True))
-        waiting = []
+        found = dict(zip(distinct, step(tx, [items[index] for index in distinct]), strict=True))
         for index, twin in twins:
-            answer = _like_twin(items[index], items[twin], answers[twin])
-            if answer is None:
-                waiting.append(index)
-            else:
-                answers[index] = answer
+            first_answer = found[twin]
+            found[index] = _like_twin(items[index], items[twin], first_answer) if first_answer else None
+        answers.update({index: answer for index, answer in found.items() if answer is not None})
+        waiting = sorted(index for index, answer in found.items() if answer is None)
     return [answers[index] for index in range(len(items))]
 
 
@@ -96,30 +97,30 @@ def _like_twin(item: Placement, twin: Placement, answer: Answer) -> Answer | Non
     return Placed(answer.buyer_id, answer.checkout_id, True)
 
 
-def _place_distinct(tx: Tx, items: Sequence[Placement]) -> list[Answer]:
-    answers = _known(tx, items)
+def _place_distinct(tx: Tx, items: Sequence[Placement]) -> list[Answer | None]:
+    answers, hasty = _known(tx, items)
     fresh = [index for index, answer in enumerate(answers) if answer is None]
     held = inventory.hold(tx, [items[index].hold for index in fresh]) if fresh else []
     accepted: list[Placement] = []
+    unlucky: set[str] = set()
     for index, outcome in zip(fresh, held, strict=True):
         if isinstance(outcome, Refusal):
             answers[index] = outcome
+            unlucky.add(items[index].buyer_id)
         else:
             accepted.append(items[index])
     _open(tx, accepted)
-    return [
-        answer or Placed(item.buyer_id, item.checkout_id, False)
-        for item, answer in zip(items, answers, strict=True)
-    ]
+    settled: list[Answer | None] = list(_settled(items, answers))
+    for index in hasty:
+        if items[index].buyer_id in unlucky:  # refused for a checkout that was then not placed
+            settled[index] = None
+    return settled
 
 
-def _open_distinct(tx: Tx, items: Sequence[Placement]) -> list[Answer]:
-    answers = _known(tx, items)
+def _open_distinct(tx: Tx, items: Sequence[Placement]) -> list[Answer | None]:
+    answers, _ = _known(tx, items)
     _open(tx, [item for item, answer in zip(items, answers, strict=True) if answer is None])
-    return [
-        answer or Placed(item.buyer_id, item.checkout_id, False)
-        for item, answer in zip(items, answers, strict=True)
-    ]
+    return list(_settled(items, answers))
 
 
 def _settled(items: Sequence[Placement], answers: Sequence[Answer | None]) -> list[Answer]:
@@ -129,8 +130,11 @@ def _settled(items: Sequence[Placement], answers: Sequence[Answer | None]) -> li
     ]
 
 
-def _known(tx: Tx, items: Sequence[Placement]) -> list[Answer | None]:
-    """What is decided before stock is touched: replays, reused keys, tombstones, velocity. None goes on."""
+def _known(tx: Tx, items: Sequence[Placement]) -> tuple[list[Answer | None], list[int]]:
+    """What is decided before stock is touched: replays, reused keys, tombstones, risk. None goes on.
+
+    Also the places of items that were refused because of others in this batch, which stock may still refuse.
+    """
     keys = store.find_keys(tx, [(item.gene, item.scope, item.key) for item in items])
     quoted = [(item.buyer_id, item.checkout_id) for item in items if item.quoted]
     stands = store.find_checkouts(tx, quoted) if quoted else {}
@@ -138,13 +142,18 @@ def _known(tx: Tx, items: Sequence[Placement]) -> list[Answer | None]:
     since_ms = min((item.at_ms - item.risk.window_ms for item in limited), default=0)
     placed = store.count_since(tx, list({item.buyer_id for item in limited}), since_ms) if limited else {}
     answers: list[Answer | None] = []
-    for item in items:
-        count = placed.get(item.buyer_id, 0)
+    hasty: list[int] = []
+    coming: dict[str, int] = {}
+    for index, item in enumerate(items):
+        ahead = coming.get(item.buyer_id, 0)
+        count = placed.get(item.buyer_id, 0) + ahead
         answer = _decide(item, keys.get((item.scope, item.key)), stands.get(item.checkout_id), count)
         if answer is None:
-            placed[item.buyer_id] = count + 1
+            coming[item.buyer_id] = ahead + 1
+        elif ahead and isinstance(answer, Refusal):
+            hasty.append(index)
         answers.append(answer)
-    return answers
+    return answers, hasty
 
 
 def _decide(item: Placement, key: list[str] | None, stands: Row | None, count: int) -> Answer | None:

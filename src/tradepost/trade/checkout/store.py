@@ -10,6 +10,7 @@ from tradepost.kernel.ids import first_id_at, gene_of
 from tradepost.kernel.tx import Row, Tx
 
 PLACED_STATUS = 201
+QUOTE_LIFE_MAX_MS = 86_400_000
 _COLUMNS = "buyer_id, checkout_id, state, quote_hash, placed_at_ms, body"
 
 
@@ -33,12 +34,16 @@ def insert_checkouts(tx: Tx, rows: Sequence[tuple[str, str, str, str, int, bytes
 
 
 def count_since(tx: Tx, buyer_ids: Sequence[str], since_ms: int) -> dict[str, int]:
-    """How many checkouts each buyer placed since a moment: ids sort by time, so this is a range of the key."""
+    """How many checkouts each buyer placed since a moment.
+
+    Ids sort by the moment of the quote, so the range of the key starts a quote's longest life earlier.
+    """
     rows = tx.query_keys(
-        "SELECT buyer_id, COUNT(*) FROM checkouts WHERE checkout_id >= ? AND {keys} GROUP BY gene, buyer_id",
+        "SELECT buyer_id, COUNT(*) FROM checkouts"
+        " WHERE checkout_id >= ? AND placed_at_ms >= ? AND state = 'PLACED' AND {keys} GROUP BY gene, buyer_id",
         ("gene", "buyer_id"),
         [(gene_of(buyer_id), buyer_id) for buyer_id in buyer_ids],
-        (first_id_at("chk", 0, since_ms),),
+        (first_id_at("chk", 0, since_ms - QUOTE_LIFE_MAX_MS), since_ms),
     )
     return dict(rows)
 
