@@ -204,7 +204,6 @@ async def test_quotes_kept_for_later_count_when_they_are_placed(db: SqliteStorag
         await shop.place(tokens[1], "k2")
 
 
-@pytest.mark.xfail(strict=True, reason="velocity counts what the stock refuses later in the same batch")
 async def test_velocity_counts_only_what_is_placed(db: SqliteStorage, world: TestWorld) -> None:
     shop = Shop(db, world, terms=Terms(velocity_orders_max=1))
     plenty, scarce = await shop.offer(), await shop.offer(pieces=1)
