@@ -8,7 +8,7 @@ fi
 "$python" - <<'P' || exit 1
 import sys
 if sys.version_info < (3, 11):
-    sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: name another one with make PYTHON=python3.12")
+    sys.exit("Python 3.11 or newer is needed, this is %s: name another one with make PYTHON=python3.12" % sys.version.split()[0])
 P
 if [ ! -x "$venv/bin/pip" ]; then
   rm -rf "$venv"

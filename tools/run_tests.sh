@@ -28,7 +28,12 @@ import sys
 from xml.etree import ElementTree
 
 cases = list(ElementTree.parse(sys.argv[1]).iter("testcase"))
-skipped = [(case, reason) for case in cases for reason in case.iter("skipped")]
+skipped = [
+    (case, reason)
+    for case in cases
+    for reason in case.iter("skipped")
+    if reason.get("type") != "pytest.xfail"  # that one ran, and did what it says
+]
 for case, reason in skipped:
     print(f"skipped in CI: {case.get('classname')}.{case.get('name')}: {reason.get('message')}", file=sys.stderr)
 sys.exit(1 if skipped or not cases else 0)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# What the tests need beside Python: a C compiler (the fsync recorder) and Chromium (the pages).
+# What the tests need beside Python: a C compiler (the fsync recorder), curl (the docs) and Chromium (the pages).
 # Root on Debian: installs what is missing. Others are told what to install; with CI=true that is a failure.
 set -euo pipefail
 packages=()
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
 [ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
+command -v curl >/dev/null || packages+=(curl)
 command -v chromium >/dev/null || packages+=(chromium)
 [ ${#packages[@]} = 0 ] && exit 0
 
