@@ -19,6 +19,7 @@ from tradepost.kernel.tx import Signal, Storage
 from tradepost.kernel.world import World
 
 IDLE_S = 0.05
+REST_LONGEST_S = 5.0
 TASK_TIMEOUT_S = 60.0
 
 log = logging.getLogger("tradepost.events")
@@ -114,6 +115,7 @@ class Runtime:
             for loop in loops:
                 loop.cancel()
         await self._deferred.finish()
+        await self._sweeps.finish()
         for relay in self._relays:
             with contextlib.suppress(Exception):  # the lease ends by itself
                 await relay.release()
@@ -121,13 +123,18 @@ class Runtime:
     async def _loop(
         self, stop: asyncio.Event, woken: asyncio.Event, step: Callable[[], Awaitable[int]]
     ) -> None:
+        wait_s = IDLE_S
         while not stop.is_set():
             woken.clear()
             try:
                 done = await step()
+                wait_s = IDLE_S
             except Exception as error:
-                log.warning("the runtime rests: %s", error)
-                done = 0
+                wait_s = min(wait_s * 2, REST_LONGEST_S)
+                log.warning("the runtime rests for %.2f s: %s", wait_s, error)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), wait_s)
+                continue
             if not done:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), IDLE_S)
@@ -158,11 +165,10 @@ class Runtime:
         return started
 
     async def _sweep_all(self) -> int:
-        done = 0
         for relay in self._relays:
             if relay.leads:
-                done += await self._sweeps.step(relay.shard)
-        return done
+                self._sweeps.start(relay.shard)
+        return 0
 
     def _hear(self, signal: Signal) -> None:
         if signal.topic == "events":

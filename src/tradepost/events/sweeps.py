@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from tradepost.kernel.events import Sweep
@@ -24,19 +26,43 @@ class Sweeps:
         self._sweeps = tuple(sweeps)
         self._next_ms: dict[tuple[str, int], int] = {}
         self._last: dict[tuple[str, int], Sequence[Any]] = {}
+        self._running: dict[tuple[str, int], asyncio.Task[int]] = {}
+
+    def start(self, shard: int) -> None:
+        """Start the sweeps that are due on a shard, each on its own: a slow provider holds up no reaper."""
+        for sweep in self._sweeps:
+            place = (sweep.name, shard)
+            if place not in self._running and self._is_due(sweep, shard):
+                task = asyncio.ensure_future(self._try(sweep, shard))
+                self._running[place] = task
+                task.add_done_callback(partial(self._forget, place))
+
+    def _forget(self, place: tuple[str, int], _: asyncio.Task[int]) -> None:
+        self._running.pop(place, None)
+
+    async def finish(self) -> None:
+        """Wait for the sweeps that run."""
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def step(self, shard: int) -> int:
         """Run the sweeps that are due on a shard; how many rows they dealt with. A failing one waits its turn."""
         done = 0
         for sweep in self._sweeps:
-            now_ms = self._world.now_ms()
-            if self._next_ms.get((sweep.name, shard), 0) <= now_ms:
-                self._next_ms[sweep.name, shard] = now_ms + sweep.every_ms
-                try:
-                    done += await self._run(sweep, shard, now_ms)
-                except Exception:
-                    log.exception("sweep %s failed on shard %s", sweep.name, shard)
+            if self._is_due(sweep, shard):
+                done += await self._try(sweep, shard)
         return done
+
+    def _is_due(self, sweep: Sweep, shard: int) -> bool:
+        return self._next_ms.get((sweep.name, shard), 0) <= self._world.now_ms()
+
+    async def _try(self, sweep: Sweep, shard: int) -> int:
+        now_ms = self._world.now_ms()
+        self._next_ms[sweep.name, shard] = now_ms + sweep.every_ms
+        try:
+            return await self._run(sweep, shard, now_ms)
+        except Exception:
+            log.exception("sweep %s failed on shard %s", sweep.name, shard)
+            return 0
 
     async def _run(self, sweep: Sweep, shard: int, now_ms: int) -> int:
         items = await self._db.read(shard, sweep.due, now_ms, SWEEP_ROWS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -34,6 +35,8 @@ GROUP_BOUNDS = tuple(1 << power for power in range(13))
 """Upper bounds of the classes in which groups are counted by their calls."""
 LOCK_TRIES = 20
 LOCK_WAIT_S = 0.4
+
+log = logging.getLogger("tradepost.storage")
 
 declare_problems(
     {
@@ -229,7 +232,10 @@ class SqliteStorage:
             self.calls += len(calls)
         for signal in signals:
             for listener in self._listeners:
-                listener(signal)
+                try:
+                    listener(signal)
+                except Exception:
+                    log.exception("a listener failed on %s", signal.topic)
         for call in calls:
             if call.token.done():
                 continue

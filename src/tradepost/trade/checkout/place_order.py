@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -16,6 +17,9 @@ from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.model import PLACED, TOMBSTONE, CheckoutView, Placed, Placement
 from tradepost.trade.checkout.placement import refuse_expired
 from tradepost.trade.checkout.views import decode_view, find_checkout
+
+UNSETTLED = ("storage.unavailable", "storage.overloaded")
+"""Refusals after which the same request is to be repeated: its holds stay until their deadline."""
 
 
 async def place_order(context: Context, placement: Placement) -> tuple[CheckoutView, bool]:
@@ -51,11 +55,11 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
     held: list[int] = []
     try:
         for shard in shards:
-            held.append(shard)
             await context.db.batch(shard, placing.HOLD, request)
+            held.append(shard)
         placed = await context.db.batch(home, placing.OPEN, msgspec.structs.replace(placement, quoted=True))
     except Refusal as refusal:
-        known = refusal.code != "storage.unavailable"  # an unknown outcome is the reaper's to settle
+        known = refusal.code not in UNSETTLED
         stands = known and await _give_up(context, placement, home, held)
         if stands and refusal.code != "idempotency.key_reused":
             return Placed(placement.buyer_id, placement.checkout_id, True)
@@ -70,7 +74,8 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
         return placed
     genes = tuple(sorted({gene_of(demand.sku_id) for demand in placement.hold.demands}))
     for shard in held:
-        await context.db.transact(shard, inventory.confirm_deadline, placement.checkout_id, genes)
+        with contextlib.suppress(Refusal):  # the order stands: a deadline left behind finds it
+            await context.db.transact(shard, inventory.confirm_deadline, placement.checkout_id, genes)
     return placed
 
 
@@ -95,7 +100,7 @@ async def _release(context: Context, placement: Placement, shards: Sequence[int]
     claims = [
         inventory.Claim(
             owner_id=owner_id,
-            reference=f"{placement.checkout_id}.abandoned",
+            reference=f"{owner_id}.abandoned",
             at_ms=context.world.now_ms(),
             items=tuple(owned),
         )
