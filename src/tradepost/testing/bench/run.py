@@ -1,0 +1,97 @@
+"""One run of the bench: every measurement in order, what fails noted and the rest measured all the same."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from tradepost import __version__
+from tradepost.testing.bench.driving import Tally
+from tradepost.testing.bench.in_process import measure_quotes, measure_storage
+from tradepost.testing.bench.layers import Layers, measure_layers, profile_placing
+from tradepost.testing.bench.machine import look_at_machine
+from tradepost.testing.bench.model import Bench, Heard, Options, Pace
+from tradepost.testing.bench.over_http import (
+    Found,
+    measure_capture,
+    measure_connections,
+    measure_naive,
+    measure_placing,
+    measure_quote_http,
+    measure_sold_out,
+    measure_whole,
+    measure_writers,
+)
+from tradepost.testing.bench.page import render_page
+from tradepost.testing.bench.shop import Shop
+from tradepost.testing.bench.starting import measure_starts
+
+MEASUREMENTS: dict[str, Callable[[Shop, Tally, Pace], Found]] = {
+    "place": measure_placing,
+    "capture": measure_capture,
+    "whole": measure_whole,
+    "sold-out": measure_sold_out,
+    "naive": measure_naive,
+    "connections": measure_connections,
+    "writers": measure_writers,
+    "storage": measure_storage,
+    "quote": measure_quotes,
+    "quote-http": measure_quote_http,
+    "start": measure_starts,
+    "layers": measure_layers,
+}
+"""What `--only` names, in the order in which it is measured."""
+
+PREPARING = "preparing the shop"
+
+
+def run_bench(options: Options, heard: Heard) -> Bench:
+    """Measure, then write bench.json and bench.html into the folder `out`. A missed goal is no failure."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    began, tally = time.monotonic(), Tally()
+    chosen = [name for name in MEASUREMENTS if not options.only or name in options.only]
+    pace = Pace.of(options.quick)
+    with tempfile.TemporaryDirectory(prefix="data-", dir=options.out) as folder:
+        bench = Bench(
+            version=__version__,
+            started_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            quick=options.quick,
+            machine=look_at_machine(Path(folder), 0.5 if options.quick else 2),
+        )
+        heard(PREPARING, 0, len(chosen))
+        shop = Shop(Path(folder))
+        for number, name in enumerate(chosen):
+            heard(name, number, len(chosen))
+            try:
+                figures, series = MEASUREMENTS[name](shop, tally, pace)
+            except Exception as error:
+                bench.failures[name] = f"{type(error).__name__}: {error}"[:500]
+            else:
+                bench.figures += figures
+                bench.series += series
+    heard("", len(chosen), len(chosen))
+    bench.elapsed_s = round(time.monotonic() - began, 1)
+    bench.server_cpu_s = round(tally.server_cpu_s, 2)
+    bench.generator_cpu_s = round(tally.generator_cpu_s, 2)
+    bench.driven_s = round(tally.driven_s, 2)
+    write_bench(bench, options.out)
+    return bench
+
+
+def write_bench(bench: Bench, out: Path) -> None:
+    """Write both files."""
+    text = msgspec.json.format(msgspec.json.encode(bench), indent=2)
+    (out / "bench.json").write_bytes(text + b"\n")
+    (out / "bench.html").write_text(render_page(bench), "utf-8")
+
+
+def run_profile(out: Path) -> tuple[Layers, str]:
+    """Where the time of placing goes: microseconds of one order by layer, and the busiest functions."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="data-", dir=out) as folder:
+        return profile_placing(Shop(Path(folder)))
