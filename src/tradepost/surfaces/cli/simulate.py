@@ -95,7 +95,7 @@ def _tell(report: Report, *, json: bool) -> None:
         "days": report.days,
         "orders": report.orders,
         "crashes": report.crashes,
-        "log sha256": report.log_sha256,
+        "log sha256": report.log_sha256[:32],
         "invariants": "hold" if report.failure is None else "BROKEN",
     }
     print_facts("Simulation", facts)
