@@ -11,7 +11,7 @@ from tests.trade_floor import TradeFloor
 from tradepost.kernel.errors import Refusal, problem_table
 from tradepost.kernel.tx import Tx
 from tradepost.testing.world import TestWorld
-from tradepost.trade import aftersales, fulfilment, orders
+from tradepost.trade import aftersales, fulfilment, orders, payments
 from tradepost.trade.aftersales.model import RETURN_STATES
 from tradepost.trade.orders import LineQuantity
 
@@ -167,6 +167,24 @@ def test_returns_over_the_counter_give_back_exactly_what_was_paid(floor: TradeFl
     assert amounts == [33, 278, 34, 33, 277]
     assert floor.owed_minor(order_id) == 655
     assert floor.run(aftersales.returnable_lines, order_id) == ()
+
+
+def test_a_return_after_goodwill_gives_back_what_is_left(floor: TradeFloor) -> None:
+    order_id = delivered(floor)
+    goodwill = payments.RefundRequest(
+        refund_id=floor.mint("refund"),
+        payment_id=floor.order(order_id).payment_id,
+        order_id=order_id,
+        amount_minor=50,
+        reason="goodwill",
+        at_ms=4,
+    )
+    floor.run(payments.request_refund, goodwill)
+    lines = [LineQuantity(1, 3), LineQuantity(2, 2)]
+    paid = floor.order(order_id).total_minor
+    item = floor.run(aftersales.accept_return, order_id, floor.mint("return"), lines, "C", 5)
+    assert item.refund_minor == min(655, paid - 50)
+    assert floor.owed_minor(order_id) <= paid
 
 
 def test_a_free_unit_comes_back_without_a_refund(floor: TradeFloor) -> None:

@@ -74,6 +74,11 @@ def receive_return(tx: Tx, return_id: str, at_ms: int, restock_pool: str = RESTO
     item = get_return(tx, return_id)
     order = orders.get_order(tx, item.order_id)
     refund_minor = orders.refund_for(order, item.lines)
+    if order.payment_id and refund_minor:
+        left = payments.find_refundable(tx, order.payment_id, order.order_id)
+        refund_minor = (
+            refund_minor if left is None else min(refund_minor, left)
+        )  # a goodwill refund came first
     after, fact = rules.receive(item, order, refund_minor, restock_pool, at_ms)
     facts = [fact]
     if refund_minor == 0:

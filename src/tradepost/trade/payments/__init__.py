@@ -3,6 +3,7 @@
 from tradepost.trade.payments.api import (
     find_payment,
     find_refund,
+    find_refundable,
     find_refunds,
     list_refund_tasks,
     open_intents,
@@ -71,6 +72,7 @@ __all__ = [
     "confirm",
     "find_payment",
     "find_refund",
+    "find_refundable",
     "find_refunds",
     "handle_webhook",
     "list_refund_tasks",

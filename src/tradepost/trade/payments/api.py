@@ -62,6 +62,17 @@ def list_refund_tasks(tx: Tx, after: str = "", limit: int = 100) -> list[Refund]
     return store.refund_tasks(tx, after, limit)
 
 
+def find_refundable(tx: Tx, payment_id: str, order_id: str) -> int | None:
+    """Minor units of an order's portion that may still be given back; None while some of it is yet to be captured.
+
+    Raises Refusal `payments.not_found`, `payments.order_unknown`.
+    """
+    share = rules.share_of(_open_sheet(tx, payment_id)[1], order_id)
+    if share.captured < share.amount - share.cancelled:
+        return None
+    return refund_rules.available_minor(share)
+
+
 def request_refund(tx: Tx, request: RefundRequest) -> Refund:
     """Ask money back; the same refund id again answers the same refund.
 
