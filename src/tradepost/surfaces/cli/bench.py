@@ -79,11 +79,8 @@ def _tell(found: Bench, out: Path) -> None:
         [_row(figure) for figure in found.figures],
     )
     for series in found.series:
-        for name, line in series.lines.items():
-            pairs = ", ".join(
-                f"{under}: {number(value)}" for under, value in zip(series.under, line, strict=True)
-            )
-            console.print(f"{series.title}, {series.unit}: {name}: {pairs}", markup=False, highlight=False)
+        rows = [(name, *[number(value) for value in line]) for name, line in series.lines.items()]
+        print_table(f"{series.title}, {series.unit}", ("", *series.under), rows)
     for figure in found.figures:
         if figure.unexpected:
             errors.print(

@@ -94,7 +94,7 @@ def latency_plot(found: Mapping[str, Latency]) -> str:
 
     def across(percentile: float) -> float:
         nines = min(-math.log10(max(1 - percentile / 100, 1e-4)), 4)
-        return LEFT + (WIDTH - LEFT - RIGHT) * nines / 4
+        return LEFT + (WIDTH - LEFT - RIGHT) * (0.03 + 0.92 * nines / 4)
 
     def up(milliseconds: float) -> float:
         share = (math.log10(max(milliseconds, 10**low)) - low) / (high - low)
@@ -102,7 +102,8 @@ def latency_plot(found: Mapping[str, Latency]) -> str:
 
     parts = [f'<g class="grid">{_lines([up(10**power) for power in range(low, high + 1)])}</g>']
     parts += [
-        _text(LEFT - 8, up(10**power) + 4, f"{10.0**power:g} ms", "end") for power in range(low, high + 1)
+        _text(LEFT - 8, up(10**power) + 4, _milliseconds(10.0**power), "end")
+        for power in range(low, high + 1)
     ]
     parts += [_text(across(one), HEIGHT - BOTTOM + 18, f"{one:g} %") for one in _PERCENTILES]
     for color, latency in enumerate(found.values()):
@@ -112,6 +113,10 @@ def latency_plot(found: Mapping[str, Latency]) -> str:
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline class="line c{color}" points="{joined}"/>')
     return _svg(parts)
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value / 1000:g} s" if value >= 1000 else f"{value:g} ms"
 
 
 def stacked_bar(series: Series) -> str:

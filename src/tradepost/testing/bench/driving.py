@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from statistics import median
 import msgspec
 
 from tradepost.testing.bench.goals import make_figure
+from tradepost.testing.bench.machine import busy_seconds
 from tradepost.testing.bench.model import Figure
 from tradepost.testing.bench.shop import Served
 from tradepost.testing.histogram import Latency
@@ -23,10 +25,11 @@ _LOAD = (sys.executable, "-m", "tradepost.testing.load", "--codes", "--port")
 
 
 class Driven(msgspec.Struct, frozen=True, kw_only=True):
-    """One round. `extra_s` is what had to be waited for after the last answer."""
+    """One round. `extra_s` had to be waited for after the last answer; `others_cpu_s` is the CPU time of strangers."""
 
     load: LoadReport
     server_cpu_s: float
+    others_cpu_s: float = 0
     extra_s: float = 0
     done: int = 0
 
@@ -40,12 +43,13 @@ class Tally:
     """CPU and time of every round so far."""
 
     def __init__(self) -> None:
-        self.server_cpu_s = self.generator_cpu_s = self.driven_s = 0.0
+        self.server_cpu_s = self.generator_cpu_s = self.others_cpu_s = self.driven_s = 0.0
 
     def note(self, driven: Driven) -> Driven:
         """Count one round."""
         self.server_cpu_s += driven.server_cpu_s
         self.generator_cpu_s += driven.load.cpu_s
+        self.others_cpu_s += driven.others_cpu_s
         self.driven_s += driven.load.elapsed_s
         return driven
 
@@ -81,12 +85,15 @@ def _drive(
     command = [*_LOAD, str(server.process.port), "--connections", str(connections), *options]
     if seconds:
         command += ["--seconds", str(seconds)]
-    cpu_s = server.cpu_s()
+    cpu_s, busy_s, own = server.cpu_s(), busy_seconds(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(  # noqa: S603 - our own module
         command, check=True, stdout=subprocess.PIPE, env={**os.environ, **(environment or {})}
     )
     load = msgspec.json.decode(done.stdout, type=LoadReport)
-    return Driven(load=load, server_cpu_s=server.cpu_s() - cpu_s)
+    server_cpu_s, now = server.cpu_s() - cpu_s, resource.getrusage(resource.RUSAGE_CHILDREN)
+    driver_cpu_s = now.ru_utime + now.ru_stime - own.ru_utime - own.ru_stime
+    others_s = max(busy_seconds() - busy_s - server_cpu_s - driver_cpu_s, 0)
+    return Driven(load=load, server_cpu_s=server_cpu_s, others_cpu_s=others_s)
 
 
 def figure_of(name: str, rounds: Sequence[Driven], expected: Sequence[str], *, note: str = "") -> Figure:
@@ -105,6 +112,7 @@ def figure_of(name: str, rounds: Sequence[Driven], expected: Sequence[str], *, n
             "server_cpu_us_each": round(median(each_us), 1),
             "server_cpu_share": round(middle.server_cpu_s / middle.load.elapsed_s, 3),
             "generator_cpu_share": middle.load.cpu_share,
+            "others_cpu_share": round(middle.others_cpu_s / middle.load.elapsed_s, 3),
         },
         note=note,
     )

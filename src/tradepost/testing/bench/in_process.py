@@ -39,6 +39,7 @@ ADDRESS = checkout.Address(name="Ann Lee", line1="1 High St", city="Leeds", post
 async def make_placements(app: App, plan: Plan, count: int, run: str = "bench") -> list[Any]:
     """Placements that are accepted and not placed yet, spread over offers and buyers."""
     context = app.platform.checkout
+    await context.book.get([offer_id for basket in plan.baskets for offer_id in basket.offers])
     found: list[Any] = []
     for number in range(count):
         basket = plan.baskets[number % len(plan.baskets)]

@@ -59,6 +59,13 @@ def cpu_seconds(process_ids: Iterable[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def busy_seconds() -> float:
+    """CPU time that everything on this machine has used so far, stolen time included."""
+    fields = Path("/proc/stat").read_text().split(None, 9)[1:9]
+    user, nice, system, _idle, _wait, irq, soft, stolen = (int(field) for field in fields)
+    return (user + nice + system + irq + soft + stolen) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_mb(process_ids: Iterable[int]) -> float:
     """Resident memory of these processes together."""
     sizes = [_field(f"/proc/{process_id}/status", "VmRSS") or "0" for process_id in process_ids]

@@ -74,7 +74,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bench(msgspec.Struct, kw_only=True):
-    """A whole run. CPU shares are of one core, over the time in which load was driven."""
+    """A whole run. CPU shares are of one core, over the time in which load was driven; others are strangers."""
 
     version: str
     started_at: str
@@ -83,6 +83,7 @@ class Bench(msgspec.Struct, kw_only=True):
     elapsed_s: float = 0
     server_cpu_s: float = 0
     generator_cpu_s: float = 0
+    others_cpu_s: float = 0
     driven_s: float = 0
     figures: list[Figure] = []
     series: list[Series] = []

@@ -19,6 +19,7 @@ from tradepost.testing.bench.model import BROKEN, MET, MISSED, REACHED, TOLD, Be
 
 MARKS = {REACHED: "reached", MET: "met", MISSED: "missed", TOLD: "no goal", BROKEN: "unexpected answers"}
 CURVES = ("place_spread", "place_hot", "place_capture", "whole_checkout", "sold_out", "place_naive")
+BUSY_SHARE = 0.15
 SERIES_GOALS = {"connections": "place_spread"}
 """Whose goals are drawn into a plot."""
 
@@ -40,9 +41,10 @@ def _head(bench: Bench) -> str:
     machine = bench.machine
     load = ", ".join(f"{one:.2f}" for one in machine.load_before)
     busy = ""
-    if machine.load_before[0] > 0.5:
+    others = bench.others_cpu_s / max(bench.driven_s, 0.01)
+    if others > BUSY_SHARE or machine.load_before[0] > machine.cores / 2:
         busy = (
-            f'<p class="alarm">Other work ran on this machine before the run (load {load} on '
+            f'<p class="alarm">Other work took {others:.0%} of a core while load was driven (load before: {load} on '
             f"{machine.cores} cores): trust the ratios, not the absolute figures.</p>"
         )
     quick = " quick run," if bench.quick else ""
@@ -133,7 +135,9 @@ def _latencies(figures: list[Figure]) -> str:
         times = (one.p50_us, one.p90_us, one.p99_us, one.p999_us, one.max_us)
         cells = "".join(f"<td>{number(us / 1000)}</td>" for us in times)
         details = figure.details
-        shares = [details.get(name) for name in ("server_cpu_share", "generator_cpu_share")]
+        shares = [
+            details.get(name) for name in ("server_cpu_share", "generator_cpu_share", "others_cpu_share")
+        ]
         cells += (
             f"<td>{number(details['server_cpu_us_each'])}</td>"
             if "server_cpu_us_each" in details
@@ -190,6 +194,7 @@ def _machine(bench: Bench) -> str:
         "load generator": machine.load_generator,
         "load generator CPU": f"{bench.generator_cpu_s:.1f} s, {bench.generator_cpu_s / driven:.0%} of one core",
         "server CPU": f"{bench.server_cpu_s:.1f} s, {bench.server_cpu_s / driven:.0%} of one core",
+        "others' CPU": f"{bench.others_cpu_s:.1f} s, {bench.others_cpu_s / driven:.0%} of one core",
         "driven": f"{driven:.1f} s of {bench.elapsed_s:.1f} s",
         "Tradepost": bench.version,
     }
