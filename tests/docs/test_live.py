@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,15 @@ class Reader:
                     continue
         return answers
 
+    def breathe(self) -> None:
+        """A person types more slowly than the relay delivers: wait until nothing is left to deliver."""
+
+        def delivered() -> bool:
+            with urllib.request.urlopen(f"{self.shop.address}/metrics", timeout=WAIT_S) as answer:  # noqa: S310
+                return "\ntradepost_outbox_lag_events 0.0\n" in answer.read().decode()
+
+        until(delivered, "every event delivered")
+
     def refused(self, block: str) -> Any:
         """The problem document that a block's only request gets."""
         script = block.replace(WRITTEN_ADDRESS, self.shop.address)
@@ -155,11 +165,13 @@ def test_every_command_of_the_page_works(page: str, tmp_path: Path) -> None:
         reader = Reader(shop, tmp_path)
         if page in NEEDS_ORDER:
             reader.run(first_order())
+            reader.breathe()
         if page.endswith("handle-dead-letters.md"):
             plant_dead_letter(shop.data_dir, reader.known["ORDER_ID"])
         for block in blocks:
             if not make_target(block):
                 reader.run(block)
+                reader.breathe()
         if page.endswith("cancel-and-refund.md"):
             check_refunds(reader)
         assert reader.command("ledger", "check")["agree"]
