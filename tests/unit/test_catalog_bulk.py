@@ -280,3 +280,12 @@ async def test_a_batch_is_one_transaction_of_few_statements(
     rows = "".join(f"S{n},Title,GBP,1\n" for n in range(450))
     await load(db, world, seller_id, f"{HEAD}\n{rows}")
     assert calls == ["home_skus", "apply_items"] * 3
+
+
+async def test_a_report_names_so_many_refused_rows_and_counts_all(
+    db: Any, world: TestWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradepost.trade.catalog.bulk_import.REFUSED_NAMED_MAX", 3)
+    lines = ["sku_code,title\n", *["only one cell\n"] * 5]
+    report = await catalog.import_rows(db, world, lines)
+    assert (report.rows_read, report.rows_refused, len(report.refused)) == (5, 5, 3)

@@ -17,6 +17,7 @@ from tradepost.trade.catalog.model import SkuHome
 
 BATCH_ROWS = 200
 ITEM_ROWS_MAX = 64
+REFUSED_NAMED_MAX = 10_000
 READERS = {"csv": read_csv, "jsonl": read_json_lines}
 
 
@@ -39,7 +40,7 @@ class RefusedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportReport(msgspec.Struct, kw_only=True):
-    """What an import did. Rows applied and refused sum to the rows read."""
+    """What an import did. Rows applied and refused sum to the rows read; the first 10,000 refused are named."""
 
     rows_read: int = 0
     rows_applied: int = 0
@@ -53,6 +54,8 @@ class ImportReport(msgspec.Struct, kw_only=True):
     def refuse(self, line_no: int, sku_code: str, refusal: Refusal) -> None:
         """Note a refused row."""
         self.rows_refused += 1
+        if len(self.refused) == REFUSED_NAMED_MAX:
+            return
         row = RefusedRow(
             line_no=line_no,
             sku_code=sku_code[:64],
