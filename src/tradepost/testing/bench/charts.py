@@ -150,7 +150,7 @@ def _scale(highest: float) -> tuple[float, list[float]]:
     """A round top of the axis and the ticks below it."""
     power = 10.0 ** math.floor(math.log10(max(highest, 1e-9)))
     step = next(one * power for one in (0.2, 0.25, 0.5, 1, 2) if one * power * 6 >= highest)
-    count = math.ceil(highest / step)
+    count = max(math.ceil(highest / step), 1)
     return step * count, [step * index for index in range(count + 1)]
 
 
