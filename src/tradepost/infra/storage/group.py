@@ -5,6 +5,7 @@ Adapter-neutral: it drives an Engine (begin, commit, savepoints, a Tx) and knows
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import BATCH_ITEMS_MAX, BatchHandler, Signal, Tx
 
 RERUNS_MAX = 3
+log = logging.getLogger("tradepost.storage")
 QUEUE_CALLS_MAX = 4096
 GROUP_CALLS_MAX = 1024
 BATCH_ROWS_MAX = 4096
@@ -84,10 +86,11 @@ class Engine(Protocol):
 
 
 def unavailable(error: BaseException) -> Refusal:
-    """The refusal of a caller whose group could not be committed."""
+    """The refusal of callers whose group could not be committed; the cause goes to the log, not to them."""
+    log.error("a group was not committed: %s: %s", type(error).__name__, error)
     return Refusal(
         "storage.unavailable",
-        f"The commit failed ({type(error).__name__}: {error}).",
+        "The database did not commit. Nothing of this request stands unless a repeat says so.",
         extra={"retry_after_s": 2},
     )
 
@@ -122,8 +125,9 @@ def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
         except TransactionLost as error:
             lost = error.__cause__ or error
             engine.rollback()
+    refusal = unavailable(lost)
     for call in calls:
-        call.value, call.error = None, unavailable(lost)
+        call.value, call.error = None, refusal
     return []
 
 

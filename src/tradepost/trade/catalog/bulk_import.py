@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 import msgspec
@@ -99,6 +100,9 @@ async def import_rows(
     report = ImportReport()
     batch: list[BulkItem] = []
     for item in _items(READERS[form](lines, seller_id), report, world, stock_allowed=set_stock is not None):
+        if item is None:
+            await asyncio.sleep(0)  # a long run of bad rows lets others have their turn
+            continue
         size = sum(len(waiting.rows) for waiting in batch)
         if batch and (size + len(item.rows) > BATCH_ROWS or batch[0].seller_id != item.seller_id):
             await _apply(db, world, batch, report, set_stock)
@@ -122,11 +126,13 @@ class _Group(msgspec.Struct, kw_only=True):
 
 def _items(
     rows: Iterator[BulkRow | BadRow], report: ImportReport, world: World, *, stock_allowed: bool
-) -> Iterator[BulkItem]:
+) -> Iterator[BulkItem | None]:
     seen: set[int] = set()
     group = _Group(key=("", "", ""), rows=[])
     for row in rows:
         report.rows_read += 1
+        if report.rows_read % BATCH_ROWS == 0:
+            yield None
         if isinstance(row, BadRow):
             report.refuse(row.line_no, row.key[1], row.refusal)
             if not row.key[1]:

@@ -60,7 +60,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     """Which carrier takes the parcel under which code."""
 
     carrier: Name = ""
-    tracking_code: Name = ""
+    tracking_code: Annotated[str, Meta(min_length=1, max_length=60)]
 
 
 class TrackingReport(msgspec.Struct, frozen=True, kw_only=True):
