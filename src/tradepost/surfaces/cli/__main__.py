@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 
 import cyclopts
 
 from tradepost import __version__
-from tradepost.kernel.errors import Refusal
-from tradepost.surfaces.cli.output import INTERRUPTED, stop
+from tradepost.kernel.errors import Kind, Refusal, declare_problems
+from tradepost.surfaces.cli.output import DEFECT, INTERRUPTED, errors, stop
+
+declare_problems(
+    {
+        "system.refused": (
+            Kind.INTERNAL,
+            "The system or a file said no",
+            "Check that the path exists, may be used by you, and is the file you mean.",
+        )
+    }
+)
 
 app = cyclopts.App(
     name="tradepost",
     version=__version__,
     help="A trading centre for content commerce. Ends with 0 when done, 1 when a check failed, "
-    "2 on bad usage, 3 when refused, 4 when interrupted.",
+    "2 on bad usage, 3 when refused, 4 when interrupted, 5 on a defect of ours.",
 )
 _order = cyclopts.App(name="order", help="Look at orders.")
 _ledger = cyclopts.App(name="ledger", help="Prove the books.")
@@ -56,11 +67,16 @@ def main() -> None:
         app()
     except Refusal as refusal:
         stop(refusal)
+    except (OSError, sqlite3.DatabaseError) as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()
+            sys.exit(0)
+        stop(Refusal("system.refused", f"{type(error).__name__}: {error}"))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except Exception:
+        errors.print_exception()
+        sys.exit(DEFECT)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""What commands print, and how they end: 0 done, 1 a check failed, 2 bad usage, 3 refused, 4 interrupted."""
+"""What commands print, and how they end: 0 done, 1 a check failed, 2 bad usage, 3 refused, 4 interrupted,
+5 a defect of ours."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from tradepost.kernel.errors import Refusal
 FAILED = 1
 REFUSED = 3
 INTERRUPTED = 4
+DEFECT = 5
 
 console = Console()
 errors = Console(stderr=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -28,7 +29,12 @@ declare_problems(
             Kind.CONFLICT,
             "The port is taken",
             "Stop what listens there, or choose another one: PORT=8701 make run.",
-        )
+        ),
+        "server.address_invalid": (
+            Kind.INVALID,
+            "Nothing can listen at this address",
+            "Give an address of this machine, such as 127.0.0.1 or 0.0.0.0, and a port you may use.",
+        ),
     }
 )
 
@@ -93,7 +99,7 @@ def serve(
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """The listening socket. Raises Refusal `server.port_taken`."""
+    """The listening socket. Raises Refusal `server.port_taken` or `server.address_invalid`."""
     host, port = settings.server.host, settings.server.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -101,9 +107,8 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         listening.bind((host, port))
     except OSError as error:
-        raise Refusal(
-            "server.port_taken", f"{host}:{port}: {error.strerror}.", field="server.port"
-        ) from error
+        code = "server.port_taken" if error.errno == errno.EADDRINUSE else "server.address_invalid"
+        raise Refusal(code, f"{host}:{port}: {error.strerror}.", field="server.port") from error
     listening.listen(BACKLOG)
     return listening
 

@@ -49,7 +49,7 @@ declare_problems(
         "checkout.total_changed": (
             Kind.CONFLICT,
             "The total is no longer what the buyer saw",
-            "Show `total_minor` to the buyer and send it again when accepted.",
+            "Show the new total to the buyer, and send it when it is accepted.",
         ),
         "checkout.currency_mixed": (
             Kind.UNPROCESSABLE,
