@@ -21,6 +21,7 @@ from tradepost.app import App, open_app, running
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.settings import DEMO_KEYS, Mode, Settings, load_settings
 from tradepost.surfaces.api import create_asgi
+from tradepost.surfaces.api.joined import JoinedProtocol
 from tradepost.surfaces.cli.logs import configure_logs
 
 declare_problems(
@@ -120,7 +121,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             server = _Server(
                 uvicorn.Config(
                     create_asgi(app.platform),
-                    http="httptools",
+                    http=JoinedProtocol,
                     loop="none",
                     lifespan="off",
                     access_log=False,
