@@ -35,8 +35,8 @@ def bench(
     quick
         Short rounds, one of each: under 90 seconds instead of six minutes.
     only
-        Measure these alone: place, capture, whole, sold-out, naive, connections, writers, storage, quote,
-        quote-http, start, layers.
+        Measure these alone: yardstick, place, capture, whole, sold-out, naive, connections, writers, storage,
+        quote, quote-http, start, layers.
     json
         Print the run as JSON.
     profile

@@ -82,18 +82,29 @@ def _drive(
     seconds: float,
     environment: Mapping[str, str] | None = None,
 ) -> Driven:
-    command = [*_LOAD, str(server.process.port), "--connections", str(connections), *options]
-    if seconds:
-        command += ["--seconds", str(seconds)]
     cpu_s, busy_s, own = server.cpu_s(), busy_seconds(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(  # noqa: S603 - our own module
-        command, check=True, stdout=subprocess.PIPE, env={**os.environ, **(environment or {})}
-    )
-    load = msgspec.json.decode(done.stdout, type=LoadReport)
+    load = run_driver(server.process.port, options, connections, seconds, environment)
     server_cpu_s, now = server.cpu_s() - cpu_s, resource.getrusage(resource.RUSAGE_CHILDREN)
     driver_cpu_s = now.ru_utime + now.ru_stime - own.ru_utime - own.ru_stime
     others_s = max(busy_seconds() - busy_s - server_cpu_s - driver_cpu_s, 0)
     return Driven(load=load, server_cpu_s=server_cpu_s, others_cpu_s=others_s)
+
+
+def run_driver(
+    port: int,
+    options: Sequence[str],
+    connections: int,
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+) -> LoadReport:
+    """One run of the load driver in a process of its own."""
+    command = [*_LOAD, str(port), "--connections", str(connections), *options]
+    if seconds:
+        command += ["--seconds", str(seconds)]
+    done = subprocess.run(  # noqa: S603 - our own module
+        command, check=True, stdout=subprocess.PIPE, env={**os.environ, **(environment or {})}
+    )
+    return msgspec.json.decode(done.stdout, type=LoadReport)
 
 
 def figure_of(name: str, rounds: Sequence[Driven], expected: Sequence[str], *, note: str = "") -> Figure:

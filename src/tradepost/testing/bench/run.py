@@ -31,8 +31,10 @@ from tradepost.testing.bench.over_http import (
 from tradepost.testing.bench.page import render_page
 from tradepost.testing.bench.shop import Shop
 from tradepost.testing.bench.starting import measure_starts
+from tradepost.testing.bench.yardstick import measure_yardstick
 
 MEASUREMENTS: dict[str, Callable[[Shop, Tally, Pace], Found]] = {
+    "yardstick": measure_yardstick,
     "place": measure_placing,
     "capture": measure_capture,
     "whole": measure_whole,
