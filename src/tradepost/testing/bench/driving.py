@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -83,10 +84,13 @@ def _drive(
     environment: Mapping[str, str] | None = None,
 ) -> Driven:
     cpu_s, busy_s, own = server.cpu_s(), busy_seconds(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
     load = run_driver(server.process.port, options, connections, seconds, environment)
     server_cpu_s, now = server.cpu_s() - cpu_s, resource.getrusage(resource.RUSAGE_CHILDREN)
     driver_cpu_s = now.ru_utime + now.ru_stime - own.ru_utime - own.ru_stime
     others_s = max(busy_seconds() - busy_s - server_cpu_s - driver_cpu_s, 0)
+    # the driver's own start lies in between: what strangers took is told for the time of the load alone
+    others_s *= load.elapsed_s / (time.perf_counter() - began)
     return Driven(load=load, server_cpu_s=server_cpu_s, others_cpu_s=others_s)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from tradepost.testing.bench import asking
 from tradepost.testing.bench.driving import (
     CONNECTIONS,
@@ -115,14 +117,12 @@ def measure_whole(shop: Shop, tally: Tally, pace: Pace) -> Found:
             before, cpu_s = _paid(server), server.cpu_s()
             driven = tally.note(talk(server, source, {asking.PLAN_FILE: str(path)}, pace.round_s))
             drain_s = _drain(server)
-            rounds.append(
-                Driven(
-                    load=driven.load,
-                    server_cpu_s=server.cpu_s() - cpu_s,
-                    extra_s=drain_s,
-                    done=_paid(server) - before,
-                )
-            )
+            drained = {
+                "extra_s": drain_s,
+                "done": _paid(server) - before,
+                "server_cpu_s": server.cpu_s() - cpu_s,
+            }
+            rounds.append(msgspec.structs.replace(driven, **drained))
     waited = max(driven.extra_s for driven in rounds)
     note = (
         "Open a cart with two lines (2 requests), quote, place and pay (1 request), until the order is paid. "

@@ -147,17 +147,7 @@ def _latencies(figures: list[Figure]) -> str:
         rows.append(f'<tr><th scope="row">{escape(figure.title)}</th><td>{one.count:,}</td>{cells}</tr>')
     if not rows:
         return ""
-    heads = (
-        "count",
-        "p50",
-        "p90",
-        "p99",
-        "p99.9",
-        "max",
-        "server CPU us each",
-        "server CPU",
-        "generator CPU",
-    )
+    heads = ("count", "p50", "p90", "p99", "p99.9", "max", "CPU us each", "server", "generator", "others")
     return (
         "<section><h2>Latency and CPU</h2><p>Milliseconds, of the round with the median rate. CPU is of one core."
         ' A closed loop: with 256 connections the median is 256 over the rate.</p><div class="scroll">'
