@@ -16,7 +16,8 @@ from tradepost.kernel.tx import BatchHandler
 
 def put(tx: Any, key: str, value: str = "v") -> str:
     tx.execute(
-        "INSERT INTO idempotency (gene, scope, idem_key, request_hash, status, response, at_ms) VALUES (1,'t',?,?,0,x'',0)",
+        "INSERT INTO idempotency (gene, scope, idem_key, request_hash, status, response, at_ms)"
+        " VALUES (1,'t',?,?,0,x'',0)",
         (key, value),
     )
     return value
@@ -72,7 +73,10 @@ def statements(tx: Any) -> int:
 
 def keys(tx: Any) -> list[str]:
     return [
-        row[0] for row in tx.query("SELECT idem_key FROM idempotency WHERE gene = 1 AND scope = 't' ORDER BY idem_key")
+        row[0]
+        for row in tx.query(
+            "SELECT idem_key FROM idempotency WHERE gene = 1 AND scope = 't' ORDER BY idem_key"
+        )
     ]
 
 

@@ -59,7 +59,7 @@ class Shop:
     def consume(self, tx: Any, rows: Sequence[EventRow]) -> None:
         for row in rows:
             tx.execute(
-                "INSERT INTO idempotency (gene, scope, key, request_hash, status, response, at_ms)"
+                "INSERT INTO idempotency (gene, scope, idem_key, request_hash, status, response, at_ms)"
                 " SELECT 1, 'effect', COUNT(*) || '', ?, ?, x'', 0 FROM idempotency",
                 (row.aggregate_id, row.version),
             )
@@ -109,7 +109,7 @@ class Shop:
             self.start()
 
     async def effects(self) -> list[tuple[str, int]]:
-        sql = "SELECT request_hash, status FROM idempotency WHERE scope = 'effect' ORDER BY CAST(key AS INTEGER)"
+        sql = "SELECT request_hash, status FROM idempotency WHERE scope = 'effect' ORDER BY CAST(idem_key AS INTEGER)"
         return await self.db.read(0, lambda tx: tx.query(sql))
 
     async def check_order(self) -> None:

@@ -59,7 +59,8 @@ def seen(tx: Any) -> list[str]:
     return [
         row[0]
         for row in tx.query(
-            "SELECT request_hash FROM idempotency WHERE gene = 1 AND scope = 'effect' ORDER BY CAST(idem_key AS INTEGER)"
+            "SELECT request_hash FROM idempotency WHERE gene = 1 AND scope = 'effect'"
+            " ORDER BY CAST(idem_key AS INTEGER)"
         )
     ]
 

@@ -15,7 +15,7 @@ from tradepost.kernel.tx import BATCH_ITEMS_MAX, BatchHandler, Signal, Tx
 RERUNS_MAX = 3
 log = logging.getLogger("tradepost.storage")
 QUEUE_CALLS_MAX = 4096
-GROUP_CALLS_MAX = 1024
+GROUP_CALLS_MAX = 128
 BATCH_ROWS_MAX = 4096
 
 
@@ -87,7 +87,7 @@ class Engine(Protocol):
 
 def unavailable(error: BaseException) -> Refusal:
     """The refusal of callers whose group could not be committed; the cause goes to the log, not to them."""
-    log.error("a group was not committed: %s: %s", type(error).__name__, error)
+    log.warning("a group was not committed: %s", f"{type(error).__name__}: {error}")
     return Refusal(
         "storage.unavailable",
         "The database did not commit. Nothing of this request stands unless a repeat says so.",
@@ -111,8 +111,8 @@ def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
     `storage.unavailable`.
     """
     lost: BaseException = TransactionLost()
-    if _is_one_batch(calls):
-        signals = _run_plain(engine, calls)
+    if any(call.handler is not None for call in calls):
+        signals = _run_hopeful(engine, calls)
         if signals is not None:
             return signals
     for _ in range(RERUNS_MAX):
@@ -131,44 +131,52 @@ def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
     return []
 
 
-def _is_one_batch(calls: Sequence[Call]) -> bool:
-    handler = calls[0].handler
-    return (
-        handler is not None
-        and len(calls) <= BATCH_ITEMS_MAX
-        and all(call.handler is handler for call in calls)
-        and len(chunks(calls)) == 1
-    )
+def _run_hopeful(engine: Engine, calls: Sequence[Call]) -> list[Signal] | None:
+    """Batches without savepoints, so that SQLite copies no page aside; then the works, each behind its own.
 
-
-def _run_plain(engine: Engine, calls: Sequence[Call]) -> list[Signal] | None:
-    """One batch alone needs no savepoint: SQLite then copies no page aside. None sends the group the guarded way."""
-    handler = calls[0].handler
-    assert handler is not None
+    None when a batch failed: the transaction is rolled back and the group goes the guarded way.
+    """
+    answered: list[tuple[list[Call], Sequence[Any]]] = []
     try:
         engine.begin()
-        results = handler.handle(engine.tx, [call.item for call in calls])
-        if len(results) != len(calls):
-            raise ValueError(f"{handler.name} answered {len(results)} of {len(calls)} items")
-        engine.flush()
+        for chunk in _batches(calls):
+            answered.append((chunk, _handle(engine, chunk)))
+            engine.flush()
+        for call in calls:
+            if call.handler is None:
+                _run_work(engine, call)
         signals = engine.commit()
     except Exception:
         engine.rollback()
         return None
-    _answer(calls, results)
+    for chunk, results in answered:
+        _answer(chunk, results)
     return signals
 
 
-def _run_calls(engine: Engine, calls: Sequence[Call]) -> None:
-    batches: dict[str, list[Call]] = {}
+def _batches(calls: Sequence[Call]) -> list[list[Call]]:
+    waiting: dict[str, list[Call]] = {}
     for call in calls:
         if call.handler is not None:
-            batches.setdefault(call.handler.name, []).append(call)
-        else:
+            waiting.setdefault(call.handler.name, []).append(call)
+    return [chunk for items in waiting.values() for chunk in chunks(items)]
+
+
+def _handle(engine: Engine, calls: Sequence[Call]) -> Sequence[Any]:
+    handler = calls[0].handler
+    assert handler is not None
+    results = handler.handle(engine.tx, [call.item for call in calls])
+    if len(results) != len(calls):
+        raise ValueError(f"{handler.name} answered {len(results)} of {len(calls)} items")
+    return results
+
+
+def _run_calls(engine: Engine, calls: Sequence[Call]) -> None:
+    for chunk in _batches(calls):
+        _run_batch(engine, chunk)
+    for call in calls:
+        if call.handler is None:
             _run_work(engine, call)
-    for waiting in batches.values():
-        for chunk in chunks(waiting):
-            _run_batch(engine, chunk)
 
 
 def chunks(waiting: Sequence[Call]) -> list[list[Call]]:
@@ -200,13 +208,9 @@ def _run_work(engine: Engine, call: Call) -> None:
 
 
 def _run_batch(engine: Engine, calls: Sequence[Call]) -> None:
-    handler = calls[0].handler
-    assert handler is not None
     engine.savepoint()
     try:
-        results = handler.handle(engine.tx, [call.item for call in calls])
-        if len(results) != len(calls):
-            raise ValueError(f"{handler.name} answered {len(results)} of {len(calls)} items")
+        results = _handle(engine, calls)
         engine.keep()
     except TransactionLost:
         raise

@@ -18,6 +18,7 @@ from tradepost.infra.storage.sqlite_engine import SqliteEngine, connect_writer
 from tradepost.kernel.tx import Signal
 
 RECEIVE_BYTES = 1 << 18
+GC_YOUNG = 50_000
 
 
 class WriterChild:
@@ -91,6 +92,7 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     writer = WriterChild(channel, sys.argv[2], int(sys.argv[3]))
     gc.freeze()
+    gc.set_threshold(GC_YOUNG, 20, 50)  # batches leave no cycles: look for them rarely
     writer.run()
 
 

@@ -83,25 +83,35 @@ class InFlight:
     """Keys whose first request still runs in this process; the others wait for it, but not for ever."""
 
     def __init__(self) -> None:
-        self._running: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._running: dict[tuple[str, str], asyncio.Future[None] | None] = {}
+        """A future only once somebody waits: most requests are nobody's twin."""
 
     async def run(self, scope: str, key: str, wait_ms: int, act: Callable[[], Awaitable[Any]]) -> Any:
         """Run `act` alone under its key. Raises Refusal `idempotency.in_progress` after waiting in vain."""
         name = (scope, key)
-        deadline = asyncio.get_running_loop().time() + wait_ms / 1000
-        while (running := self._running.get(name)) is not None:
-            left = deadline - asyncio.get_running_loop().time()
-            done, _ = await asyncio.wait([running], timeout=max(left, 0))
+        running = self._running
+        if name in running:
+            await self._wait(name, wait_ms)
+        running[name] = None
+        try:
+            return await act()
+        finally:
+            waited = running.pop(name)
+            if waited is not None:
+                waited.set_result(None)
+
+    async def _wait(self, name: tuple[str, str], wait_ms: int) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_ms / 1000
+        while name in self._running:
+            first = self._running[name]
+            if first is None:
+                first = self._running[name] = loop.create_future()
+            done, _ = await asyncio.wait([first], timeout=max(deadline - loop.time(), 0))
             if not done:
                 raise Refusal(
                     "idempotency.in_progress", "The first request still runs.", field="Idempotency-Key"
                 )
-        mine = self._running[name] = asyncio.get_running_loop().create_future()
-        try:
-            return await act()
-        finally:
-            del self._running[name]
-            mine.set_result(None)
 
 
 def key_facts(call: Call, gene: int, status: int = 200) -> KeyFacts:

@@ -40,7 +40,7 @@ declare_problems(
 )
 
 BACKLOG = 2048
-GC_YOUNG = 20_000
+GC_YOUNG = 50_000
 
 
 def read_settings(
