@@ -82,6 +82,7 @@ class Server:
             return operation.status, _encode(result), _JSON, []
         except Refusal as refusal:
             status, problem, headers = render_problem(refusal, self.trace_id())
+            refusal.__traceback__ = None  # its frames name it: without this only the collector frees both
             return status, problem, PROBLEM_JSON, headers
         except raw.Disconnected:
             raise

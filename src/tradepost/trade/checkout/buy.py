@@ -11,9 +11,11 @@ from tradepost.kernel.market import Market
 from tradepost.markets import market
 from tradepost.trade.checkout import rules
 from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.earlier import Asked
 from tradepost.trade.checkout.model import Address, Particulars, Placement, Quote, Want
 from tradepost.trade.checkout.placement import make_placement
 from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
+from tradepost.trade.inventory import Demand
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,8 @@ async def accept_buy_now(
 ) -> Placement:
     """The placement of these lines at their price of this moment, if the total is the one the buyer saw."""
     where = market(market_code)
+    rules.check_wants(wants, context.lines_max, context.quantity_max)
+    await _refuse_sold_out(context, wants, request)
     quote = await _price(context, where, wants, request.buyer_id, scene, 0)
     rules.accept(
         quote,
@@ -72,6 +76,37 @@ async def accept_buy_now(
         currency=request.currency,
     )
     return _placement(context, quote, where, request, "", quoted=False)
+
+
+async def _refuse_sold_out(context: Context, wants: Sequence[Want], request: Request) -> None:
+    """Refuse the crowd after a sale before anything is priced, unless it repeats what was placed."""
+    if not context.hints:
+        return
+    views, missing = context.book.peek([want.offer_id for want in wants])
+    if missing:
+        return
+    refusal = context.hints.refuses(
+        Demand(
+            owner_id="",
+            sku_id=component.sku_id,
+            pool=view.pool,
+            quantity=component.quantity * want.quantity,
+        )
+        for want in wants
+        for view in (views[want.offer_id],)
+        for component in view.components
+    )
+    if refusal is None:
+        return
+    asked = Asked(
+        gene=gene_of(request.buyer_id),
+        scope=request.scope,
+        key=request.key,
+        request_hash=request.request_hash,
+        buyer_id=request.buyer_id,
+    )
+    if await context.earlier.find(asked) is None:
+        raise refusal
 
 
 async def _price(

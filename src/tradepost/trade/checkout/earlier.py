@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
+
 from tradepost.events.idempotency import key_reused
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import BATCH_ITEMS_MAX, Storage, Tx
@@ -12,7 +14,23 @@ from tradepost.trade.checkout import store
 from tradepost.trade.checkout.model import TOMBSTONE, Placed, Placement
 
 
-def find_earlier(tx: Tx, items: Sequence[Placement]) -> list[Placed | Refusal | None]:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that is looked up before it is priced: only its key can have placed something."""
+
+    gene: int
+    scope: str
+    key: str
+    request_hash: str
+    buyer_id: str
+    checkout_id: str = ""
+    quote_hash: str = ""
+    quoted: bool = False
+
+
+Lookup = Placement | Asked
+
+
+def find_earlier(tx: Tx, items: Sequence[Lookup]) -> list[Placed | Refusal | None]:
     """For each request: what stands under its key or quote, the refusal of a reused key or tombstone, or None."""
     keys = store.find_keys(tx, [(item.gene, item.scope, item.key) for item in items])
     quoted = [(item.buyer_id, item.checkout_id) for item in items if item.quoted]
@@ -23,7 +41,7 @@ def find_earlier(tx: Tx, items: Sequence[Placement]) -> list[Placed | Refusal | 
 
 
 def decide_earlier(
-    item: Placement, key: list[str] | None, stands: tuple[str, ...] | None
+    item: Lookup, key: list[str] | None, stands: tuple[str, ...] | None
 ) -> Placed | Refusal | None:
     """One request against the row of its key and the row of its checkout. Pure."""
     if key is not None:
@@ -46,10 +64,10 @@ class Earlier:
 
     def __init__(self, db: Storage) -> None:
         self._db = db
-        self._waiting: dict[int, list[tuple[Placement, asyncio.Future[Placed | Refusal | None]]]] = {}
+        self._waiting: dict[int, list[tuple[Lookup, asyncio.Future[Placed | Refusal | None]]]] = {}
         self._reading: dict[int, asyncio.Task[None]] = {}
 
-    async def find(self, placement: Placement) -> Placed | None:
+    async def find(self, placement: Lookup) -> Placed | None:
         """What stands already, or None. Raises the refusals of `decide_earlier` and of a failing read."""
         shard = self._db.shard_of(placement.gene)
         answer: asyncio.Future[Placed | Refusal | None] = asyncio.get_running_loop().create_future()
@@ -71,7 +89,7 @@ class Earlier:
             del self._reading[shard]
 
     async def _answer(
-        self, shard: int, batch: Sequence[tuple[Placement, asyncio.Future[Placed | Refusal | None]]]
+        self, shard: int, batch: Sequence[tuple[Lookup, asyncio.Future[Placed | Refusal | None]]]
     ) -> None:
         try:
             found = await self._db.read(shard, find_earlier, [item for item, _ in batch])
