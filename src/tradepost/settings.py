@@ -82,7 +82,7 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How the database is written."""
 
     writer: Annotated[WriterKind, Meta(description="Run the writer in a thread or in its own process.")] = (
-        WriterKind.THREAD
+        WriterKind.PROCESS
     )
     group_max: Annotated[
         int, Meta(ge=1, le=4_096, description="Most writes committed together; 1 commits each alone.")

@@ -36,6 +36,7 @@ declare_problems(
 )
 
 HISTORY_SETTINGS = {
+    "storage.writer": "thread",
     "limits.lines_max": 20_000,
     "limits.quantity_max": 10_000_000,
     "checkout.velocity_orders_max": 0,
