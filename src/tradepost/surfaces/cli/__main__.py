@@ -8,18 +8,8 @@ import sys
 import cyclopts
 
 from tradepost import __version__
-from tradepost.kernel.errors import Kind, Refusal, declare_problems
+from tradepost.kernel.errors import Refusal
 from tradepost.surfaces.cli.output import DEFECT, INTERRUPTED, errors, stop
-
-declare_problems(
-    {
-        "system.refused": (
-            Kind.INTERNAL,
-            "The system or a file said no",
-            "Check that the path exists, may be used by you, and is the file you mean.",
-        )
-    }
-)
 
 app = cyclopts.App(
     name="tradepost",

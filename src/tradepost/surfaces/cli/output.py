@@ -12,12 +12,22 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from tradepost.kernel.errors import Refusal
+from tradepost.kernel.errors import Kind, Refusal, declare_problems
 
 FAILED = 1
 REFUSED = 3
 INTERRUPTED = 4
 DEFECT = 5
+
+declare_problems(
+    {
+        "system.refused": (
+            Kind.INTERNAL,
+            "The system or a file said no",
+            "Check that the path exists, may be used by you, and is the file you mean.",
+        )
+    }
+)
 
 console = Console()
 errors = Console(stderr=True)
