@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,8 @@ SECRET = b"a secret of sixteen bytes or more"
 
 
 async def test_demo_shop_is_complete(db: Any, world: TestWorld) -> None:
-    started = time.perf_counter()
     shop = await load_demo(db)
-    elapsed_s = time.perf_counter() - started
     assert shop.loaded
-    assert elapsed_s < 5, "about a second on an idle machine"
     ring = parties.KeyRing(db, world, SECRET)
     for name, token in DEMO_KEYS.items():
         assert (await ring.find(token)).role == name.split("_")[0]
