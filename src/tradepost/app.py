@@ -65,12 +65,8 @@ def database_path(settings: Settings) -> Path:
 
 def consumers() -> list[Consumer]:
     """Every subscription whose effect lies in the database."""
-    rooms = (catalog.CONSUMERS, inventory.CONSUMERS, orders.react.CONSUMERS, payments.CONSUMERS)
-    return [
-        *[each for room in rooms for each in room],
-        *fulfilment.react.CONSUMERS,
-        *aftersales.react.CONSUMERS,
-    ]
+    rooms = (catalog, inventory, orders, payments, fulfilment, aftersales)
+    return [consumer for room in rooms for consumer in room.CONSUMERS]
 
 
 def tasks(parts: Parts) -> list[Task]:
@@ -88,9 +84,9 @@ def sweeps(parts: Parts) -> list[Sweep]:
 
     return [
         *inventory.sweeps(db, world, claim),
-        *orders.jobs.sweeps(db, world),
+        *orders.sweeps(db, world),
         *payments.sweeps(db, world, parts.providers),
-        *aftersales.jobs.sweeps(db, world),
+        *aftersales.sweeps(db, world),
         *cart.sweeps(db, world),
     ]
 
@@ -270,7 +266,3 @@ async def _run_sandbox(app: App, stop: asyncio.Event) -> None:
 def open_reader(settings: Settings) -> Reader:
     """The shop's file for looking only, while a server may own it. Raises Refusal `storage.not_found`."""
     return SqliteReader(database_path(settings))
-
-
-def load_rooms() -> None:
-    """Nothing to do: importing this module has declared every code, event, state table and point."""

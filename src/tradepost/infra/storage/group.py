@@ -85,14 +85,20 @@ class Engine(Protocol):
         ...
 
 
-def unavailable(error: BaseException) -> Refusal:
-    """The refusal of callers whose group could not be committed; the cause goes to the log, not to them."""
-    log.warning("a group was not committed: %s", f"{type(error).__name__}: {error}")
+def unavailable() -> Refusal:
+    """The refusal of a caller whose commit failed; the cause is not theirs to read."""
     return Refusal(
         "storage.unavailable",
         "The database did not commit. Nothing of this request stands unless a repeat says so.",
         extra={"retry_after_s": 2},
     )
+
+
+def refuse_group(calls: Sequence[Call], cause: BaseException) -> None:
+    """Refuse every caller of a group that could not be committed; the cause goes to the log, once."""
+    log.warning("a group was not committed: %s", f"{type(cause).__name__}: {cause}")
+    for call in calls:
+        call.value, call.error = None, unavailable()
 
 
 def overloaded() -> Refusal:
@@ -125,9 +131,7 @@ def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
         except TransactionLost as error:
             lost = error.__cause__ or error
             engine.rollback()
-    refusal = unavailable(lost)
-    for call in calls:
-        call.value, call.error = None, refusal
+    refuse_group(calls, lost)
     return []
 
 

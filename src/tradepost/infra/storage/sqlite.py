@@ -22,6 +22,7 @@ from tradepost.infra.storage.group import (
     Call,
     TransactionLost,
     overloaded,
+    refuse_group,
     run_group,
     unavailable,
 )
@@ -122,8 +123,7 @@ class ThreadWriter:
             except Exception as error:
                 self.engine.rollback()
                 signals = []
-                for call in group:
-                    call.value, call.error = None, unavailable(error)
+                refuse_group(group, error)
             self._deliver(signals, group)
 
 
@@ -213,7 +213,8 @@ class SqliteStorage:
             connection.execute("BEGIN")
             return query(SqliteTx(connection, 0), *args, **kwargs)
         except TransactionLost as error:
-            raise unavailable(error.__cause__ or error) from error
+            log.warning("a read failed: %s", error)
+            raise unavailable() from error
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -13,7 +13,7 @@ from collections import deque
 import msgspec
 
 from tradepost.infra.storage import frames
-from tradepost.infra.storage.group import GROUP_CALLS_MAX, Call, run_group, unavailable
+from tradepost.infra.storage.group import GROUP_CALLS_MAX, Call, refuse_group, run_group
 from tradepost.infra.storage.sqlite_engine import SqliteEngine, connect_writer
 from tradepost.kernel.tx import Signal
 
@@ -67,8 +67,7 @@ class WriterChild:
         except Exception as error:
             self._engine.rollback()
             signals = []
-            for call in group:
-                call.value, call.error = None, unavailable(error)
+            refuse_group(group, error)
         self._send(
             signals, [frames.pack_answer(call.token, call.handler, call.value, call.error) for call in group]
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tradepost.app import load_rooms
+import tradepost.app  # noqa: F401 - declares every room's points
 from tradepost.kernel.points import DEFAULT_SCENE
 from tradepost.kernel.points import points as declared_points
 from tradepost.surfaces.cli.output import print_json, print_table
@@ -18,7 +18,6 @@ def points(*, scene: str = DEFAULT_SCENE, json: bool = False) -> None:
     json
         Print JSON instead of a table.
     """
-    load_rooms()
     rows = []
     for name, point in declared_points().items():
         matched, code = point.resolved(scene)

@@ -42,7 +42,9 @@ async def make_quote(
     context: Context, market_code: str, wants: Sequence[Want], *, buyer_id: str, scene: str = ""
 ) -> tuple[Quote, str]:
     """A priced promise for these lines and its signed token. Nothing is written and nothing is held."""
-    quote = await _price(context, market(market_code), wants, buyer_id, scene, context.quote_ttl_ms)
+    where = market(market_code)
+    rules.check_wants(wants, context.lines_max, context.quantity_max)
+    quote = await _price(context, where, wants, buyer_id, scene, context.quote_ttl_ms)
     return quote, sign_quote(quote, context.secret)
 
 
@@ -112,7 +114,6 @@ async def _refuse_sold_out(context: Context, wants: Sequence[Want], request: Req
 async def _price(
     context: Context, where: Market, wants: Sequence[Want], buyer_id: str, scene: str, ttl_ms: int
 ) -> Quote:
-    rules.check_wants(wants, context.lines_max, context.quantity_max)
     offer_ids = [want.offer_id for want in wants]
     views, missing = context.book.peek(offer_ids)
     if missing:

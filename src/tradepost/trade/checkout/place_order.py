@@ -55,7 +55,7 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
     held: list[int] = []
     try:
         for shard in shards:
-            await context.db.batch(shard, placing.HOLD, request)
+            await context.db.batch(shard, inventory.HOLD, request)
             held.append(shard)
         placed = await context.db.batch(home, placing.OPEN, msgspec.structs.replace(placement, quoted=True))
     except Refusal as refusal:

@@ -1,7 +1,7 @@
 """The batch that places orders: a few statements for up to 256 checkouts, whatever they hold.
 
 PLACE holds the stock and opens the orders in one commit, where both lie on one shard. OPEN opens orders whose
-holds were committed on other shards before. HOLD is that earlier step.
+holds were committed on other shards before.
 """
 
 from __future__ import annotations
@@ -30,11 +30,6 @@ def open_held(tx: Tx, items: Sequence[Placement]) -> list[Answer]:
     return _in_rounds(tx, items, _open_distinct)
 
 
-def hold_only(tx: Tx, items: Sequence[inventory.HoldRequest]) -> list[inventory.Held | Refusal]:
-    """Hold what of the requests lies on this shard, each with its deadline."""
-    return inventory.hold(tx, items)
-
-
 PLACE: BatchHandler[Placement, Placed] = BatchHandler(
     name="tradepost.trade.checkout.placing:PLACE",
     handle=place,
@@ -48,13 +43,6 @@ OPEN: BatchHandler[Placement, Placed] = BatchHandler(
     item_type=Placement,
     result_type=Placed,
     rows_of=lambda item: 4,
-)
-HOLD: BatchHandler[inventory.HoldRequest, inventory.Held] = BatchHandler(
-    name="tradepost.trade.checkout.placing:HOLD",
-    handle=hold_only,
-    item_type=inventory.HoldRequest,
-    result_type=inventory.Held,
-    rows_of=lambda item: len(item.demands),
 )
 
 
