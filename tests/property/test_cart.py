@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.memory_tx import MemoryDatabase
 
+from tradepost.infra.storage import frames
 from tradepost.kernel.errors import Refusal
-from tradepost.trade.cart import Cart, CartCommand, CartLine, PutLine, RemoveLines, SelectLines
+from tradepost.testing.world import TestWorld
+from tradepost.trade.cart import (
+    EDIT,
+    Cart,
+    CartCommand,
+    CartLine,
+    PutLine,
+    RemoveLines,
+    SelectLines,
+    carts_of,
+)
 from tradepost.trade.cart.model import Change
 from tradepost.trade.cart.rules import apply, close_into, merge_lines, take_in
 
@@ -139,3 +153,55 @@ class CartMachine(RuleBasedStateMachine):
 
 CartMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestCartMachine = CartMachine.TestCase
+
+
+WORLD = TestWorld()
+BUYERS = [WORLD.mint("buyer", gene) for gene in (3, 4)]
+CART_IDS = [WORLD.mint("cart", gene) for gene in (3, 3, 4)]
+CHANGES = st.one_of(
+    st.builds(
+        PutLine,
+        offer_id=OFFERS,
+        seller_id=st.just("sel_1"),
+        quantity=st.integers(0, 6),
+        add=st.booleans(),
+        quantity_max=st.just(10),
+    ),
+    st.builds(RemoveLines, offer_ids=st.lists(OFFERS, max_size=2).map(tuple)),
+    st.builds(SelectLines, offer_ids=st.lists(OFFERS, max_size=2).map(tuple), selected=st.booleans()),
+)
+COMMANDS = st.builds(
+    CartCommand,
+    cart_id=st.sampled_from(CART_IDS),
+    buyer_id=st.sampled_from(BUYERS),
+    market=st.just("GB"),
+    at_ms=st.integers(1, 9),
+    changes=st.lists(CHANGES, max_size=3).map(tuple),
+    version=st.sampled_from([0, 0, 0, 1, 2, 3]),
+    create=st.booleans(),
+    lines_max=st.just(3),
+)
+
+
+def _told(answers: list[Any]) -> list[Any]:
+    return [
+        (one.code, one.detail, one.extra) if isinstance(one, Refusal) else msgspec.to_builtins(one)
+        for one in answers
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(COMMANDS, max_size=16))
+def test_a_batch_is_its_commands_in_turn(commands: list[CartCommand]) -> None:
+    """Several commands of one cart, good and bad ones, answer and leave what they would one after the other."""
+    decode = frames.item_decoder(EDIT.name).decode
+    travelled = [decode(frames.pack_item(command)) for command in commands]
+    assert travelled == commands
+    together, in_turn = MemoryDatabase(), MemoryDatabase()
+    answers = together.run(EDIT.handle, travelled)
+    alone = [in_turn.run(EDIT.handle, [command])[0] for command in commands]
+    assert _told(answers) == _told(alone)
+    for buyer_id in BUYERS:
+        assert together.run(carts_of, buyer_id) == in_turn.run(carts_of, buyer_id)
+    together.close()
+    in_turn.close()

@@ -36,7 +36,7 @@ class Shopper:
     async def edit(self, *changes: Any, **given: Any) -> Cart:
         known = {"cart_id": self.cart_id, "buyer_id": self.buyer_id, "market": "GB", "create": True, **given}
         command = CartCommand(at_ms=self.world.advance(1), changes=changes, **known)
-        return await self.db.batch(self.db.shard_of(gene_of(command.cart_id)), carts.EDIT, command)
+        return (await self.db.batch(self.db.shard_of(gene_of(command.cart_id)), carts.EDIT, command)).cart
 
     async def find(self, **given: str) -> Cart:
         named = {"buyer_id": self.buyer_id, "cart_id": self.cart_id, **given}
@@ -145,11 +145,11 @@ async def test_a_batch_edits_many_carts_and_one_cart_twice(db: SqliteStorage, wo
     batch = [command(one, put()), command(two, put()), command(one, put(quantity=0)), command(one, put())]
     answers = await db.transact(0, carts.edit, batch)
     assert isinstance(answers[2], Refusal)
-    assert [answer.lines[0].quantity for answer in answers if isinstance(answer, Cart)] == [1, 1, 2]
+    assert [one.cart.lines[0].quantity for one in answers if isinstance(one, carts.Edited)] == [1, 1, 2]
     assert (await one.find()).lines[0].quantity == 2
     again = await db.transact(0, carts.edit, batch)
-    assert isinstance(again[3], Cart)
-    assert again[3].lines[0].quantity == 4
+    assert isinstance(again[3], carts.Edited)
+    assert again[3].cart.lines[0].quantity == 4
 
 
 async def test_a_cart_that_moved_on_meanwhile_is_not_overwritten(shopper: Shopper) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from litestar import Litestar, Request, Response
@@ -21,17 +21,88 @@ class Front:
 
     def __init__(self, server: Server, operations: Sequence[Operation], rest: AsgiApp) -> None:
         self._serve = server.serve
-        self._hot = {(one.method, one.path): one for one in operations if one.hot}
+        hot = [one for one in operations if one.hot]
+        self._exact = {(one.method, one.path): one for one in hot if "{" not in one.path}
+        self._templates = Templates(hot, operations)
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "http":
-            operation = self._hot.get((scope["method"], scope["path"]))
+            operation = self._exact.get((scope["method"], scope["path"]))
             if operation is not None:
                 await self._serve(operation, {}, scope, receive, send)
                 return
+            if not scope.get("root_path"):
+                found = self._templates.find(scope["method"], scope["path"])
+                if found is not None:
+                    await self._serve(*found, scope, receive, send)
+                    return
         await self._rest(scope, receive, send)
+
+
+class Templates:
+    """Finds hot operations whose paths have parameters, as Litestar's router would; says None where it is in doubt.
+
+    The server has decoded the path already, for this and for the router. A path with empty parts, which the router
+    puts right, and a value that is a fixed part of another route are the router's.
+    """
+
+    def __init__(self, hot: Sequence[Operation], operations: Sequence[Operation]) -> None:
+        self._by_size: dict[tuple[str, int], list[_Template]] = {}
+        paths = {one.path for one in operations}
+        for one in hot:
+            if "{" in one.path:
+                template = _Template(one, paths)
+                self._by_size.setdefault((one.method, template.size), []).append(template)
+
+    def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
+        """The operation and its path's values."""
+        given = path.split("/")
+        for template in self._by_size.get((method, len(given)), ()):
+            values = template.values(given)
+            if values is not None:
+                return template.operation, values
+        return None
+
+
+class _Template:
+    """A path in parts, and what each parameter may not be because a route has it as a fixed part there."""
+
+    def __init__(self, operation: Operation, paths: Iterable[str]) -> None:
+        self.operation = operation
+        parts = operation.path.split("/")
+        self.size = len(parts)
+        self._fixed = [(at, part) for at, part in enumerate(parts) if not part.startswith("{")]
+        shapes = [_shape(path) for path in paths]
+        shape = _shape(operation.path)
+        self._open = [
+            (
+                at,
+                part[1:-1],
+                frozenset(["", *[one[at] for one in shapes if one[:at] == shape[:at] and len(one) > at]]),
+            )
+            for at, part in enumerate(parts)
+            if part.startswith("{")
+        ]
+
+    def values(self, given: Sequence[str]) -> dict[str, str] | None:
+        """The values by name when these parts, as many as the template has, fit it."""
+        for at, part in self._fixed:
+            if given[at] != part:
+                return None
+        values = {}
+        for at, name, taken in self._open:
+            value = given[at]
+            if value in taken:
+                return None
+            values[name] = value
+        return values
+
+
+def _shape(path: str) -> list[str]:
+    """The parts of a path, parameters without their names."""
+    return ["{}" if part.startswith("{") else part for part in path.split("/")]
 
 
 def create_litestar(

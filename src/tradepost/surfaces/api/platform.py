@@ -10,6 +10,7 @@ import msgspec
 from tradepost.events import Runtime
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
+from tradepost.trade.cart import CartMemory
 from tradepost.trade.checkout import Context
 from tradepost.trade.parties import KeyRing
 from tradepost.trade.payments import ProviderFact, Providers
@@ -74,3 +75,4 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     gauges: Callable[[], Awaitable[Mapping[str, int]]] = no_numbers
     groups: Callable[[], Groups | None] = lambda: None
     sandbox: Sandbox | None = None
+    carts: CartMemory = msgspec.field(default_factory=CartMemory)

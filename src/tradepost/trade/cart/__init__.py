@@ -2,11 +2,13 @@
 
 from tradepost.trade.cart.api import EDIT, carts_of, edit, find, merge
 from tradepost.trade.cart.jobs import sweeps
+from tradepost.trade.cart.memory import CartMemory
 from tradepost.trade.cart.model import (
     CART_STATES,
     Cart,
     CartCommand,
     CartLine,
+    Edited,
     LowStock,
     OfferEnded,
     OfferPaused,
@@ -26,6 +28,8 @@ __all__ = [
     "Cart",
     "CartCommand",
     "CartLine",
+    "CartMemory",
+    "Edited",
     "LowStock",
     "OfferEnded",
     "OfferPaused",

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import BatchHandler, Storage, Tx
 from tradepost.kernel.world import World
+from tradepost.trade import inventory
 from tradepost.trade.cart import rules, store
-from tradepost.trade.cart.model import LINES_MAX, MERGED, Cart, CartCommand
+from tradepost.trade.cart.model import LINES_MAX, MERGED, Cart, CartCommand, Edited
 
 
-def edit(tx: Tx, commands: Sequence[CartCommand]) -> list[Cart | Refusal]:
-    """Apply each command to its cart, in order; three statements however many there are.
+def edit(tx: Tx, commands: Sequence[CartCommand]) -> list[Edited | Refusal]:
+    """Apply each command to its cart, in order; four statements however many there are.
 
     Answers are the cart after the command, or Refusal `cart.*` or `version.conflict`, and then it is unchanged.
     """
     before = store.read(tx, {command.cart_id for command in commands})
     after = dict(before)
-    answers: list[Cart | Refusal] = []
+    pieces = _pieces(tx, {sku_id for command in commands for sku_id in command.sku_ids})
+    answers: list[Edited | Refusal] = []
     for command in commands:
         try:
             cart = rules.apply(_cart_for(after.get(command.cart_id), command), command)
@@ -27,13 +29,27 @@ def edit(tx: Tx, commands: Sequence[CartCommand]) -> list[Cart | Refusal]:
             answers.append(refusal)
             continue
         after[command.cart_id] = cart
-        answers.append(cart)
+        asked = [pair for sku_id in command.sku_ids for pair in pieces.get(sku_id, ())]
+        answers.append(Edited(cart, tuple(asked)))
     _write(tx, before, after)
     return answers
 
 
-EDIT: BatchHandler[CartCommand, Cart] = BatchHandler(
-    name="tradepost.trade.cart.api:EDIT", handle=edit, item_type=CartCommand, result_type=Cart
+def _pieces(tx: Tx, sku_ids: Collection[str]) -> dict[str, list[tuple[str, str, int]]]:
+    """(SKU, pool, available pieces) by SKU."""
+    found: dict[str, list[tuple[str, str, int]]] = {}
+    if sku_ids:
+        for (sku_id, pool), count in inventory.available(tx, sku_ids).items():
+            found.setdefault(sku_id, []).append((sku_id, pool, count))
+    return found
+
+
+EDIT: BatchHandler[CartCommand, Edited] = BatchHandler(
+    name="tradepost.trade.cart.api:EDIT",
+    handle=edit,
+    item_type=CartCommand,
+    result_type=Edited,
+    rows_of=lambda command: 1 + len(command.sku_ids),
 )
 
 

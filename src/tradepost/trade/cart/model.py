@@ -50,7 +50,7 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
     updated_at_ms: int = 0
 
 
-class PutLine(msgspec.Struct, frozen=True, kw_only=True, tag="put"):
+class PutLine(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="put"):
     """Add to a line (`add` true) or set its quantity; a new offer becomes a new, selected line.
 
     An empty content and creator leave those of the line.
@@ -66,20 +66,20 @@ class PutLine(msgspec.Struct, frozen=True, kw_only=True, tag="put"):
     quantity_max: int = 0
 
 
-class RemoveLines(msgspec.Struct, frozen=True, kw_only=True, tag="remove"):
+class RemoveLines(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="remove"):
     """Take lines out; an offer that is not in the cart changes nothing."""
 
     offer_ids: tuple[str, ...]
 
 
-class SelectLines(msgspec.Struct, frozen=True, kw_only=True, tag="select"):
+class SelectLines(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="select"):
     """Mark lines for the next checkout, or not; no offers named means every line."""
 
     offer_ids: tuple[str, ...] = ()
     selected: bool = True
 
 
-class SeePrices(msgspec.Struct, frozen=True, kw_only=True, tag="see"):
+class SeePrices(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="see"):
     """The buyer has seen these unit prices: no warning about them any more."""
 
     prices_e4: dict[str, int]
@@ -88,8 +88,11 @@ class SeePrices(msgspec.Struct, frozen=True, kw_only=True, tag="see"):
 Change = PutLine | RemoveLines | SelectLines | SeePrices
 
 
-class CartCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes to one cart, all or none. `version` 0 takes any; `create` opens a cart that is not there."""
+class CartCommand(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Changes to one cart, all or none. `version` 0 takes any; `create` opens a cart that is not there.
+
+    `sku_ids` are SKUs of the cart's shard whose available pieces the answer shall tell.
+    """
 
     cart_id: str
     buyer_id: str
@@ -99,6 +102,14 @@ class CartCommand(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     create: bool = False
     lines_max: int = LINES_MAX
+    sku_ids: tuple[str, ...] = ()
+
+
+class Edited(msgspec.Struct, frozen=True, array_like=True):
+    """A cart after a command, and (SKU, pool, available pieces) of the stock that the command asked for."""
+
+    cart: Cart
+    available: tuple[tuple[str, str, int], ...] = ()
 
 
 class PriceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="code", tag="price_changed"):

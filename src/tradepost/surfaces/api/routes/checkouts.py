@@ -185,6 +185,7 @@ def _address(given: AddressInput) -> Address:
     "/v1/checkouts/{checkout_id}",
     query=BuyerQuery,
     returns=CheckoutAnswer,
+    hot=True,
     scope="orders:read",
     roles=BUYING,
     answer=CHECKOUT_ANSWER,

@@ -134,6 +134,7 @@ def _buyers_page(tx: Tx, buyer_id: str, cursor: str, limit: int) -> Page[OrderSu
     "GET",
     "/v1/orders/{order_id}",
     returns=OrderView,
+    hot=True,
     scope="orders:read",
     answer=ORDER_ANSWER,
     codes=("orders.not_found", "id.invalid"),

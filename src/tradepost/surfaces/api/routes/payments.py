@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -71,6 +72,8 @@ PAY_CODES = (
     "idempotency.key_required",
     "idempotency.in_progress",
 )
+_money = lru_cache(maxsize=256)(money)
+"""Most amounts of a payment are the same amount, or none."""
 Amount = Annotated[int, Meta(ge=1, le=10**15, description="Money in the currency's minor unit.")]
 
 
@@ -156,25 +159,27 @@ def view_payment(view: PaymentView, refunds: tuple[Refund, ...] = ()) -> Payment
         method=view.method,
         state=view.state,
         capture=view.capture,
-        amount=money(view.amount_minor, currency),
-        authorized=money(view.authorized_minor, currency),
-        captured=money(view.captured_minor, currency),
-        refunded=money(view.refunded_minor, currency),
+        amount=_money(view.amount_minor, currency),
+        authorized=_money(view.authorized_minor, currency),
+        captured=_money(view.captured_minor, currency),
+        refunded=_money(view.refunded_minor, currency),
         redirect_url=view.redirect_url,
         reason=view.reason,
         version=view.version,
         portions=tuple(
-            PortionAnswer(
-                order_id=portion.order_id,
-                seller_id=portion.seller_id,
-                amount=money(portion.amount_minor, currency),
-                captured=money(portion.captured_minor, currency),
-                refunded=money(portion.refunded_minor, currency),
-                cancelled=money(portion.cancelled_minor, currency),
-            )
-            for portion in view.portions
+            [
+                PortionAnswer(
+                    order_id=portion.order_id,
+                    seller_id=portion.seller_id,
+                    amount=_money(portion.amount_minor, currency),
+                    captured=_money(portion.captured_minor, currency),
+                    refunded=_money(portion.refunded_minor, currency),
+                    cancelled=_money(portion.cancelled_minor, currency),
+                )
+                for portion in view.portions
+            ]
         ),
-        refunds=tuple(view_refund(refund) for refund in refunds),
+        refunds=tuple([view_refund(refund) for refund in refunds]),
     )
 
 

@@ -24,7 +24,7 @@ def _put(stage: Stage) -> cart.PutLine:
 async def _edit(stage: Stage, command: cart.CartCommand) -> cart.Cart:
     async def story(platform: Platform) -> cart.Cart:
         db = platform.db
-        return await db.batch(db.shard_of(gene_of(command.cart_id)), cart.EDIT, command)
+        return (await db.batch(db.shard_of(gene_of(command.cart_id)), cart.EDIT, command)).cart
 
     return await stage.ask(story)
 
