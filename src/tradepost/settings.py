@@ -86,7 +86,7 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     )
     group_max: Annotated[
         int, Meta(ge=1, le=4_096, description="Most writes committed together; 1 commits each alone.")
-    ] = 128
+    ] = 64
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,6 +24,7 @@ TABLES = [
     tables.STOCK,
     tables.HOLDS,
     tables.MOVEMENTS,
+    tables.MOVEMENT_SPANS,
     tables.BUYER_LIMITS,
     tables.HOLD_DEADLINES,
     events.EVENTS,

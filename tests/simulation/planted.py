@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tradepost.events import store as events_store
-from tradepost.events import subscriber
+from tradepost.events import consuming, inbox
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.tx import Signal, Tx
 from tradepost.testing.simulation.storage import FragileEngine
@@ -34,15 +33,11 @@ def guard_removed(patch: pytest.MonkeyPatch) -> type[FragileEngine]:
 def inbox_off(patch: pytest.MonkeyPatch) -> type[FragileEngine]:
     """Consumers are called again for what they consumed before."""
 
-    def consume_page(
-        tx: Tx, name: str, consume: Callable[[Any, Sequence[EventRow]], None], rows: Any, now_ms: int
-    ) -> int:
-        fresh = events_store.inbox_unknown(tx, name, rows)
-        events_store.note_inbox(tx, name, fresh, now_ms)
-        consume(tx, [row for _, row in rows])
-        return len(rows)
+    def unseen(position: Any, said: Any, pairs: Any) -> list[tuple[int, EventRow]]:
+        return list(pairs)
 
-    patch.setattr(subscriber, "consume_page", consume_page)
+    patch.setattr(consuming, "unseen", unseen)
+    patch.setattr(inbox, "unsay", lambda tx, name, pairs: None)
     return FragileEngine
 
 

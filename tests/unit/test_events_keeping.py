@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tradepost.events import Retry, Runtime, idempotency
+from tradepost.events import Retry, Runtime, idempotency, inbox
 from tradepost.events.idempotency import Kept
 from tradepost.events.jobs import EVERY_MS, KEPT_MS
 from tradepost.events.relay import Relay
@@ -36,16 +36,17 @@ async def test_a_kept_answer_is_found_and_stays_single(db: SqliteStorage) -> Non
 async def test_answers_and_inbox_are_forgotten_after_30_days(db: SqliteStorage, world: TestWorld) -> None:
     rows = [kept("old", world.now_ms()), kept("new", world.now_ms() + KEPT_MS)]
     await db.transact(0, idempotency.keep_all, rows)
-    await db.transact(0, lambda tx: tx.emit([EventRow(3, "a", 1, "noted.v1", 0, b"{}")]))
-    runtime = Runtime(db, world, consumers=[Consumer("c", ("noted.v1",), lambda tx, rows: None)])
-    await runtime.drain()
+    runtime = Runtime(db, world)
+    done, owed = (EventRow(3, "a", version, "noted.v1", 0, b"{}") for version in (1, 2))
+    await db.transact(0, inbox.note, "c", [(3, done)], inbox.DONE, world.now_ms())
+    await db.transact(0, inbox.note, "c", [(3, owed)], inbox.OWED, world.now_ms())
     counts = "SELECT (SELECT COUNT(*) FROM idempotency), (SELECT COUNT(*) FROM inbox)"
-    assert await db.read(0, lambda tx: tx.query(counts)) == [(2, 1)]
+    assert await db.read(0, lambda tx: tx.query(counts)) == [(2, 2)]
     world.advance(KEPT_MS + EVERY_MS)
     for _ in range(1024):
         world.advance(EVERY_MS)
         await runtime.step()
-    assert await db.read(0, lambda tx: tx.query(counts)) == [(1, 0)]
+    assert await db.read(0, lambda tx: tx.query(counts)) == [(1, 1)], "what is owed is never forgotten"
 
 
 @pytest.mark.parametrize(

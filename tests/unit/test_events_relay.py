@@ -102,7 +102,12 @@ async def test_a_crash_before_the_cursor_moves_repeats_harmlessly(
     db: SqliteStorage, world: TestWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     effects = Effects()
-    first = Runtime(db, world, consumers=[effects.consumer()], owner="one")
+
+    async def act(row: EventRow) -> None:
+        pass
+
+    calls = Task("calls", (NOTED,), act)  # somebody waits besides local consumers: the cursor moves apart
+    first = Runtime(db, world, consumers=[effects.consumer()], tasks=[calls], owner="one")
 
     async def crash(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -114,7 +119,7 @@ async def test_a_crash_before_the_cursor_moves_repeats_harmlessly(
     monkeypatch.undo()
     assert await db.read(0, seen) == ["a.1", "a.2"]
     assert await db.read(0, cursor) == 0
-    restarted = Runtime(db, world, consumers=[effects.consumer()], owner="one")
+    restarted = Runtime(db, world, consumers=[effects.consumer()], tasks=[calls], owner="one")
     await restarted.drain()
     assert await db.read(0, seen) == ["a.1", "a.2"]
     assert await db.read(0, cursor) == 2

@@ -175,7 +175,7 @@ async def test_256_orders_are_reserved_in_as_many_statements_as_one(
         Claim(owner_id=r.demands[0].owner_id, reference=f"e{n}", at_ms=2, items=((sku_id, 1),))
         for n, r in enumerate(more)
     ]
-    assert await db.transact(0, counted, claims) == one == 5
+    assert await db.transact(0, counted, claims) == one == 6
     assert await orders[0].findings() == []
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tradepost.infra.storage.sqlite import SqliteStorage
+from tradepost.infra.storage.sqlite_engine import driven
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Tx
 from tradepost.trade import ledger
@@ -167,8 +168,30 @@ async def test_selects_use_the_primary_key(db: SqliteStorage, sql: str) -> None:
     def plan(tx: Tx) -> list[str]:
         columns = ("gene", "transaction_id")
         keys = [(1, "a"), (2, "b")]
-        return [str(row[3]) for row in tx.query_keys(f"EXPLAIN QUERY PLAN {sql}", columns, keys)]
+        values = [value for key in keys for value in key]
+        return [
+            str(row[3]) for row in tx.query("EXPLAIN QUERY PLAN " + driven(sql, columns, len(keys)), values)
+        ]
 
     lines = await db.read(0, plan)
-    assert any("PRIMARY KEY (gene=? AND transaction_id=?)" in line for line in lines), lines
-    assert not [line for line in lines if line.startswith("SCAN")], lines
+    keys = ("PRIMARY KEY (gene=? AND transaction_id=?)", "PRIMARY KEY (transaction_id=? AND gene=?)")
+    assert any(key in line for line in lines for key in keys), lines
+    assert {line for line in lines if line.startswith("SCAN")} == {"SCAN wanted", "SCAN 2 CONSTANT ROWS"}, (
+        lines
+    )
+
+
+async def test_append_asks_nothing_and_refuses_what_is_there(db: SqliteStorage) -> None:
+    def counted(tx: Any, rows: list[Transaction]) -> int:
+        before: int = tx.statements
+        ledger.append(tx, rows)
+        return int(tx.statements) - before
+
+    rows = [transaction(f"pay_{n}.capture.1", n + 1) for n in range(3)]
+    assert await db.transact(0, counted, rows) == 1
+    for there in (rows[1], transaction("pay_1.capture.1", 77)):
+        with pytest.raises(Refusal) as refused:
+            await db.transact(0, ledger.append, [transaction("pay_9.capture.1", 9), there])
+        assert refused.value.code == "ledger.transaction_conflict"
+    report = await db.read(0, ledger.check_ledger)
+    assert (report.transactions, report.balanced) == (3, True)

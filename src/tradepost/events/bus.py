@@ -8,8 +8,12 @@ from typing import Protocol
 
 from tradepost.kernel.events import EventRow
 
-Deliver = Callable[[int, Sequence[EventRow]], Awaitable[None]]
-"""`deliver(shard, rows)` returns when it has taken the rows of one shard durably; raising means: send them again."""
+Deliver = Callable[[int, Sequence[EventRow], int], Awaitable[None]]
+"""`deliver(shard, rows, upto)` returns when it has taken rows of one shard durably; raising means: send them again.
+
+A positive `upto` promises that the subscription was given everything of its types up to this sequence. Who cannot
+promise it says 0, as a broker must, whose queues run apart; then every event is noted by itself.
+"""
 
 
 class Bus(Protocol):
@@ -19,8 +23,11 @@ class Bus(Protocol):
         """Deliver events of these types to `deliver` under a lasting name."""
         ...
 
-    async def publish(self, shard: int, rows: Sequence[EventRow]) -> None:
-        """Return when the bus has the rows for good; raises when it may not have them."""
+    async def publish(self, shard: int, rows: Sequence[EventRow], upto: int) -> None:
+        """Take the relay's next rows, all that are wanted of a shard up to a sequence.
+
+        Return when the bus has the rows for good; raises when it may not have them.
+        """
         ...
 
 
@@ -34,13 +41,13 @@ class DirectBus:
         """See `Bus.subscribe`."""
         self._subscriptions.append((frozenset(types), deliver))
 
-    async def publish(self, shard: int, rows: Sequence[EventRow]) -> None:
+    async def publish(self, shard: int, rows: Sequence[EventRow], upto: int) -> None:
         """See `Bus.publish`; subscriptions run side by side and share the storage's group commit."""
         deliveries = []
         for types, deliver in self._subscriptions:
             wanted = [row for row in rows if row.type in types]
             if wanted:
-                deliveries.append(deliver(shard, wanted))
+                deliveries.append(deliver(shard, wanted, upto))
         answers = await asyncio.gather(*deliveries, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):

@@ -27,8 +27,8 @@ log = logging.getLogger("tradepost.events")
 class Attempting(Protocol):
     """A subscriber seen from here: it can try one event."""
 
-    async def attempt(self, row: EventRow) -> None:
-        """Deliver one event now or raise why not."""
+    async def attempt(self, shard: int, row: EventRow) -> None:
+        """Deliver one event of a shard's stream now or raise why not."""
         ...
 
 
@@ -44,7 +44,7 @@ class Deferred:
         self._world = world
         self._retry = retry
         self._subscribers: dict[str, Attempting] = {}
-        self._open: dict[tuple[str, str], int] = {}
+        self._open: dict[str, dict[str, int]] = {}
         self._puts = 0
         self._working: dict[tuple[str, str], asyncio.Task[int]] = {}
         self._rests: dict[tuple[str, str], int] = {}
@@ -58,11 +58,15 @@ class Deferred:
     async def load(self, shard: int) -> None:
         """Learn what waits on a shard whose lease was just taken."""
         for line in await self._db.read(shard, store.open_aggregates):
-            self._open.setdefault(line, 0)
+            self._open.setdefault(line[0], {}).setdefault(line[1], 0)
 
     def holds(self, name: str, aggregate_id: str) -> bool:
         """See `Ledge.holds`."""
-        return (name, aggregate_id) in self._open
+        return aggregate_id in self._open.get(name, ())
+
+    def holds_any(self, name: str) -> bool:
+        """Whether anything waits for this subscription."""
+        return bool(self._open.get(name))
 
     async def put(
         self, shard: int, name: str, rows: Sequence[EventRow], errors: dict[str, BaseException]
@@ -88,8 +92,7 @@ class Deferred:
                 )
             )
         self._puts += 1
-        for aggregate_id in seen:
-            self._open[name, aggregate_id] = self._puts
+        self._open.setdefault(name, {}).update(dict.fromkeys(seen, self._puts))
         await self._db.transact(shard, store.put_deliveries, wanted)
 
     async def step(self, shard: int) -> int:
@@ -137,7 +140,7 @@ class Deferred:
                 # a later one is due (a replayed letter, a page sent again), but it has to wait for this one
                 self._rests[line[1:]] = delivery.next_at_ms
                 return 0
-            error = await self._try(delivery, row)
+            error = await self._try(shard, delivery, row)
             if error is not None:
                 failed = self._after_failure(delivery, error)
                 break
@@ -145,17 +148,18 @@ class Deferred:
         self._rests.pop(line[1:], None)
         if not done and failed is None:
             return 0
-        last_put = self._open.get(line[1:])
+        lines = self._open.setdefault(line[1], {})
+        last_put = lines.get(line[2])
         left = await self._db.transact(shard, store.settle, done, failed, self._world.now_ms())
-        if not left and self._open.get(line[1:]) == last_put:  # else something was put behind it meanwhile
-            self._open.pop(line[1:], None)
+        if not left and lines.get(line[2]) == last_put:  # else something was put behind it meanwhile
+            lines.pop(line[2], None)
         return len(done) + (failed is not None)
 
-    async def _try(self, delivery: Delivery, row: EventRow | None) -> Exception | None:
+    async def _try(self, shard: int, delivery: Delivery, row: EventRow | None) -> Exception | None:
         if row is None:
             return LookupError(f"event {delivery.aggregate_id}.{delivery.version} is not in the log")
         try:
-            await self._subscribers[delivery.consumer].attempt(row)
+            await self._subscribers[delivery.consumer].attempt(shard, row)
         except Exception as error:
             if is_storage_trouble(error):
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tradepost.events import store
+from tradepost.events import inbox, store
 from tradepost.kernel.events import Sweep
 from tradepost.kernel.ids import GENES
 from tradepost.kernel.tx import Row, Storage, Tx
@@ -24,7 +24,7 @@ def gene_in_turn(now_ms: int) -> int:
 def sweeps(db: Storage) -> list[Sweep]:
     """The retention sweeps, which the runtime always runs."""
     return [
-        _retention("events.forget_inbox", db, store.old_inbox, store.drop_inbox),
+        _retention("events.forget_inbox", db, inbox.old_inbox, inbox.drop_inbox),
         _retention("events.forget_answers", db, store.old_idempotency, store.drop_idempotency),
     ]
 

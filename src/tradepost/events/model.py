@@ -1,4 +1,4 @@
-"""Words of the events room: the retry rule and the refusals an operator meets."""
+"""Words of the events room: the retry rule, what ends a pass, and the refusals an operator meets."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class LeaseLost(Exception):
     """Another process relays this shard now."""
 
 
+class Overtaken(Exception):
+    """Another process has consumed the same events meanwhile: look again at what is left to do."""
+
+
 def is_storage_trouble(error: BaseException) -> bool:
     """Whether the database could not take the work, so that the event itself is not to blame."""
-    return isinstance(error, Refusal) and error.code.startswith("storage.")
+    return isinstance(error, Overtaken) or (isinstance(error, Refusal) and error.code.startswith("storage."))

@@ -1,7 +1,7 @@
 """The relay of one shard: under a lease it reads on from its cursor and gives the bus page after page.
 
 A page counts as relayed when the bus has taken it; only then the cursor moves. Dying anywhere in between repeats
-the page, which inbox and deliveries make harmless.
+the page, which positions, inbox and deliveries make harmless.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from tradepost.events import store
 from tradepost.events.bus import Bus
 from tradepost.events.deferred import Deferred
+from tradepost.events.local import Local
 from tradepost.events.model import LeaseLost
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
@@ -32,6 +33,7 @@ class Relay:
         shard: int,
         owner: str,
         bus: Bus,
+        local: Local,
         deferred: Deferred,
         types: Sequence[str],
     ) -> None:
@@ -40,8 +42,10 @@ class Relay:
         self._world = world
         self._owner = owner
         self._bus = bus
+        self._local = local
         self._deferred = deferred
-        self._types = tuple(types)
+        self._bus_types = frozenset(types)
+        self._types = sorted(self._bus_types | local.types)
         self._lease_until_ms = 0
         self._cursor = 0
         self._written = 0
@@ -50,14 +54,32 @@ class Relay:
         """Relay one page; how many events it passed, 0 at the end of the stream or without the lease."""
         if not await self._hold_lease():
             return 0
-        page = await self._db.read(self.shard, store.read_page, self._cursor, self._types, SPAN, PAGE_ROWS)
-        passed = page.upto - self._cursor
-        if page.rows:
-            await self._bus.publish(self.shard, page.rows)
-        if page.rows or page.upto - self._written > SKIPPED_MAX:
-            await self._advance(page.upto)
-        self._cursor = page.upto
-        return passed
+        after = self._cursor
+        stretch = await self._db.read(self.shard, store.look_ahead, after, self._types, SPAN, PAGE_ROWS)
+        if stretch.types:
+            await self._deliver(after, stretch)
+        elif stretch.upto - self._written > SKIPPED_MAX:
+            await self._advance(stretch.upto)
+        self._cursor = stretch.upto
+        return stretch.upto - after
+
+    async def _deliver(self, after: int, stretch: store.Stretch) -> None:
+        """Local consumers first; where nobody else waits for the stretch, the cursor moves in their commit."""
+        until_ms = self._world.now_ms() + LEASE_MS
+        others = sorted(stretch.types & self._bus_types)
+        lease = None if others else (RELAY, self._owner, until_ms)
+        try:
+            moved = await self._local.take(self.shard, after, stretch, PAGE_ROWS, lease)
+        except LeaseLost:
+            self._lease_until_ms = 0
+            raise
+        if moved:
+            self._written, self._lease_until_ms = stretch.upto, until_ms
+            return
+        if others:
+            rows = await self._db.read(self.shard, store.scan, after, stretch.upto, PAGE_ROWS, others)
+            await self._bus.publish(self.shard, rows, stretch.upto)
+        await self._advance(stretch.upto)
 
     async def release(self) -> None:
         """Give the lease back."""

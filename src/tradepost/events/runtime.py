@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from tradepost.events import jobs
 from tradepost.events.bus import Bus, DirectBus
 from tradepost.events.deferred import Deferred
+from tradepost.events.local import Local, is_local
 from tradepost.events.model import LeaseLost, Retry
 from tradepost.events.relay import Relay
 from tradepost.events.subscriber import ConsumerSubscriber, TaskSubscriber
@@ -45,22 +46,29 @@ class Runtime:
         retry: Retry | None = None,
     ) -> None:
         owner = owner or f"{world.chance(64):016x}"
-        bus = bus or DirectBus()
         self._db = db
         self._deferred = Deferred(db, world, retry or Retry())
+        local: list[ConsumerSubscriber] = []
         types: set[str] = set()
+        direct = bus is None
+        bus = bus or DirectBus()
         for consumer in consumers:
             subscriber = ConsumerSubscriber(db, world, consumer, self._deferred)
             self._deferred.register(consumer.name, subscriber)
-            bus.subscribe(consumer.name, consumer.types, subscriber.deliver)
-            types.update(consumer.types)
+            if direct and is_local(db, subscriber):
+                local.append(subscriber)
+            else:
+                bus.subscribe(consumer.name, consumer.types, subscriber.deliver)
+                types.update(consumer.types)
         for task in tasks:
             acting = TaskSubscriber(task, self._deferred, TASK_TIMEOUT_S)
             self._deferred.register(task.name, acting)
             bus.subscribe(task.name, task.types, acting.deliver)
             types.update(task.types)
+        together = Local(db, self._deferred, local)
         self._relays = [
-            Relay(db, world, shard, owner, bus, self._deferred, sorted(types)) for shard in range(db.shards)
+            Relay(db, world, shard, owner, bus, together, self._deferred, sorted(types))
+            for shard in range(db.shards)
         ]
         self._sweeps = Sweeps(db, world, [*sweeps, *jobs.sweeps(db)])
         self._events_wake = asyncio.Event()

@@ -1,4 +1,4 @@
-"""All SQL of the events room: the stream, the relay's cursor and lease, the inbox, deferred deliveries, retention."""
+"""SQL of the events room: the stream, the relay's cursor and lease, deferred deliveries, kept answers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ Key = tuple[int, str, str, int]
 """A delivery: (gene of the aggregate, consumer, aggregate id, version)."""
 
 
-class Page(msgspec.Struct, frozen=True):
-    """A stretch of a shard's stream: the rows of interest up to `upto`, and whether there is more behind it."""
+class Stretch(msgspec.Struct, frozen=True):
+    """A piece of a shard's stream up to `upto`: which of the wanted types occur in it."""
 
-    rows: list[EventRow]
+    types: frozenset[str]
     upto: int
-    more: bool
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -51,16 +50,17 @@ def head(tx: Tx) -> int:
     return newest
 
 
-def read_page(tx: Tx, after: int, types: Sequence[str], span: int, limit: int) -> Page:
-    """Events of these types behind a sequence: at most `limit` rows out of the next `span` numbers."""
-    newest = head(tx)
-    upto = min(newest, after + span)
-    if upto <= after:
-        return Page([], max(after, upto), False)
-    rows = scan(tx, after, upto, limit, types) if types else []
-    if len(rows) == limit:
-        upto = rows[-1].sequence
-    return Page(rows, upto, upto < newest)
+def look_ahead(tx: Tx, after: int, types: Sequence[str], span: int, limit: int) -> Stretch:
+    """The stretch behind a sequence with at most `limit` events of these types in at most `span` numbers."""
+    upto = min(head(tx), after + span)
+    if upto <= after or not types:
+        return Stretch(frozenset(), max(after, upto))
+    sql = (
+        f"SELECT type, sequence FROM events WHERE sequence > ? AND sequence <= ? AND type IN ({marks(len(types))})"
+        " ORDER BY sequence LIMIT ?"
+    )
+    rows = tx.query(sql, [after, upto, *types, limit])
+    return Stretch(frozenset(row[0] for row in rows), rows[-1][1] if len(rows) == limit else upto)
 
 
 def scan(
@@ -142,33 +142,6 @@ def free_lease(tx: Tx, relay: str, owner: str, sequence: int) -> None:
         "UPDATE relay_cursors SET sequence = ?, lease_until_ms = 0, owner = ''"
         " WHERE shard = ? AND relay = ? AND owner = ?",
         (sequence, tx.shard, relay, owner),
-    )
-
-
-def inbox_unknown(tx: Tx, consumer: str, rows: Sequence[tuple[int, EventRow]]) -> list[tuple[int, EventRow]]:
-    """Those of the (gene, event) pairs whose effect this consumer has not committed yet, each event once."""
-    known = {
-        found[0]
-        for found in tx.query_keys(
-            "SELECT event_id FROM inbox WHERE {keys}",
-            ("gene", "consumer", "event_id"),
-            [(gene, consumer, row.event_id) for gene, row in rows],
-        )
-    }
-    fresh: list[tuple[int, EventRow]] = []
-    for gene, row in rows:
-        event_id = row.event_id
-        if event_id not in known:
-            known.add(event_id)
-            fresh.append((gene, row))
-    return fresh
-
-
-def note_inbox(tx: Tx, consumer: str, rows: Sequence[tuple[int, EventRow]], now_ms: int) -> None:
-    """Note that this consumer's effect of these events stands in this commit."""
-    tx.execute_many(
-        "INSERT INTO inbox (gene, consumer, event_id, at_ms) VALUES (?,?,?,?)",
-        [(gene, consumer, row.event_id, now_ms) for gene, row in rows],
     )
 
 
@@ -258,17 +231,6 @@ def revive(tx: Tx, key: Key, now_ms: int) -> bool:
         " WHERE gene = ? AND consumer = ? AND aggregate_id = ? AND version = ? AND state = ?"
     )
     return bool(tx.execute(sql, (WAITING, now_ms, *key, DEAD)))
-
-
-def old_inbox(tx: Tx, gene: int, before_ms: int, limit: int) -> list[Row]:
-    """Keys of one gene's inbox rows from before a moment."""
-    sql = "SELECT gene, consumer, event_id FROM inbox WHERE gene = ? AND at_ms < ? LIMIT ?"
-    return tx.query(sql, (gene, before_ms, limit))
-
-
-def drop_inbox(tx: Tx, keys: Sequence[Row]) -> int:
-    """Delete inbox rows by key."""
-    return tx.execute_many("DELETE FROM inbox WHERE gene = ? AND consumer = ? AND event_id = ?", keys)
 
 
 def old_idempotency(tx: Tx, gene: int, before_ms: int, limit: int) -> list[Row]:

@@ -1,32 +1,22 @@
-"""Subscriptions: a consumer runs behind its inbox, a task is noted before it acts; both hold one aggregate's order."""
+"""Subscriptions: a consumer runs behind position and inbox, a task is noted first; both hold an aggregate's order."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from tradepost.events import store
+from tradepost.events.consuming import consume_alone, consume_page, pass_page
+from tradepost.events.inbox import Routed
 from tradepost.events.model import is_storage_trouble
 from tradepost.kernel.events import Consumer, EventRow, Task
-from tradepost.kernel.tx import Storage, Tx
+from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 
 SIDE_BY_SIDE = 32
 
-Routed = Sequence[tuple[int, EventRow]]
-"""(gene under which the inbox notes the event, event)."""
-
-
-def consume_page(
-    tx: Tx, name: str, consume: Callable[[Any, Sequence[EventRow]], None], rows: Routed, now_ms: int
-) -> int:
-    """Run a consumer over the rows it has not seen, and note them, in one commit; how many those were."""
-    fresh = store.inbox_unknown(tx, name, rows)
-    if fresh:
-        store.note_inbox(tx, name, fresh, now_ms)
-        consume(tx, [row for _, row in fresh])
-    return len(fresh)
+Failures = dict[str, tuple[int, BaseException]]
+"""(first version that failed, error) by aggregate."""
 
 
 class Ledge(Protocol):
@@ -44,9 +34,14 @@ class Ledge(Protocol):
 
 
 def route(db: Storage, consumer: Consumer, rows: Sequence[EventRow]) -> dict[int, list[tuple[int, EventRow]]]:
-    """The rows by target shard, each with the smallest gene of its effect there."""
+    """The rows by target shard, each with the smallest gene of its effect there.
+
+    Raises ValueError for a row that has no place in its stream: nobody could tell whether it was consumed.
+    """
     routed: dict[int, list[tuple[int, EventRow]]] = {}
     for row in rows:
+        if row.sequence < 1:
+            raise ValueError(f"event {row.event_id} has no sequence")
         genes: Iterable[int] = (row.gene,) if consumer.genes is None else sorted(set(consumer.genes(row)))
         seen: set[int] = set()
         for gene in genes:
@@ -66,12 +61,14 @@ class ConsumerSubscriber:
         self._world = world
         self._ledge = ledge
 
-    async def deliver(self, shard: int, rows: Sequence[EventRow]) -> None:
-        """Take a page of one shard: consumed, or waiting durably. Raises when the storage cannot commit."""
+    async def deliver(self, shard: int, rows: Sequence[EventRow], upto: int) -> None:
+        """Take events of one shard: consumed, or waiting durably; see `Deliver` for `upto`.
+
+        Raises when the storage cannot commit.
+        """
         name = self.consumer.name
         held = {row.aggregate_id for row in rows if self._ledge.holds(name, row.aggregate_id)}
-        free = [row for row in rows if row.aggregate_id not in held] if held else rows
-        failures = await self._consume_all(free)
+        failures = await self._consume_all(shard, rows, held, upto)
         if held or failures:
             late = [
                 row
@@ -82,41 +79,57 @@ class ConsumerSubscriber:
             errors = {aggregate_id: error for aggregate_id, (_, error) in failures.items()}
             await self._ledge.put(shard, name, late, errors)
 
-    async def attempt(self, row: EventRow) -> None:
-        """Deliver one event now; raises what the consumer raises."""
-        for shard, routed in route(self._db, self.consumer, [row]).items():
-            await self._transact(shard, routed)
+    async def attempt(self, shard: int, row: EventRow) -> None:
+        """Deliver one event of a shard's stream now; raises what the consumer raises."""
+        for target, routed in route(self._db, self.consumer, [row]).items():
+            await self._consume_alone(shard, target, routed)
 
-    async def _transact(self, shard: int, routed: Routed) -> int:
-        consumer = self.consumer
+    async def _consume_alone(self, shard: int, target: int, routed: Routed) -> int:
+        consumer, now_ms = self.consumer, self._world.now_ms()
         return await self._db.transact(
-            shard, consume_page, consumer.name, consumer.consume, routed, self._world.now_ms()
+            target, consume_alone, consumer.name, consumer.consume, shard, routed, now_ms
         )
 
-    async def _consume_all(self, rows: Sequence[EventRow]) -> dict[str, tuple[int, BaseException]]:
-        """(first version that failed, error) by aggregate."""
+    async def _consume_part(self, shard: int, target: int, routed: Routed, held: set[str], upto: int) -> int:
+        """One target shard's part of a page, all of it in one commit."""
+        free = [pair for pair in routed if pair[1].aggregate_id not in held] if held else routed
+        if not upto:
+            return await self._consume_alone(shard, target, free)
+        waiting = [pair for pair in routed if pair[1].aggregate_id in held]
+        consumer, now_ms = self.consumer, self._world.now_ms()
+        return await self._db.transact(
+            target, consume_page, consumer.name, consumer.consume, shard, upto, free, waiting, now_ms
+        )
+
+    async def _consume_all(self, shard: int, rows: Sequence[EventRow], held: set[str], upto: int) -> Failures:
         routed = route(self._db, self.consumer, rows)
         answers = await asyncio.gather(
-            *(self._transact(shard, part) for shard, part in routed.items()), return_exceptions=True
+            *(self._consume_part(shard, target, part, held, upto) for target, part in routed.items()),
+            return_exceptions=True,
         )
-        failures: dict[str, tuple[int, BaseException]] = {}
-        for (shard, part), answer in zip(routed.items(), answers, strict=True):
+        failures: Failures = {}
+        for (target, part), answer in zip(routed.items(), answers, strict=True):
             if isinstance(answer, BaseException):
                 if is_storage_trouble(answer) or not isinstance(answer, Exception):
                     raise answer
-                await self._isolate(shard, part, failures)
+                await self._isolate(shard, target, part, held, failures)
+                if upto:
+                    await self._db.transact(
+                        target, pass_page, self.consumer.name, shard, upto, part, self._world.now_ms()
+                    )
         return failures
 
     async def _isolate(
-        self, shard: int, routed: Routed, failures: dict[str, tuple[int, BaseException]]
+        self, shard: int, target: int, routed: Routed, held: set[str], failures: Failures
     ) -> None:
         lines: dict[str, list[tuple[int, EventRow]]] = {}
         for gene, row in routed:
-            lines.setdefault(row.aggregate_id, []).append((gene, row))
+            if row.aggregate_id not in held:
+                lines.setdefault(row.aggregate_id, []).append((gene, row))
         waiting = list(lines.values())
         for start in range(0, len(waiting), SIDE_BY_SIDE):
             found = await asyncio.gather(
-                *(self._in_order(shard, line) for line in waiting[start : start + SIDE_BY_SIDE])
+                *(self._in_order(shard, target, line) for line in waiting[start : start + SIDE_BY_SIDE])
             )
             for failure in found:
                 if failure is not None:
@@ -125,10 +138,10 @@ class ConsumerSubscriber:
                     if known is None or row.version < known[0]:
                         failures[row.aggregate_id] = (row.version, error)
 
-    async def _in_order(self, shard: int, line: Routed) -> tuple[EventRow, Exception] | None:
+    async def _in_order(self, shard: int, target: int, line: Routed) -> tuple[EventRow, Exception] | None:
         for gene, row in line:
             try:
-                await self._transact(shard, [(gene, row)])
+                await self._consume_alone(shard, target, [(gene, row)])
             except Exception as error:
                 if is_storage_trouble(error):
                     raise
@@ -144,10 +157,10 @@ class TaskSubscriber:
         self._ledge = ledge
         self._timeout_s = timeout_s
 
-    async def deliver(self, shard: int, rows: Sequence[EventRow]) -> None:
+    async def deliver(self, shard: int, rows: Sequence[EventRow], upto: int) -> None:
         """Take a page by noting it."""
         await self._ledge.put(shard, self.task.name, rows, {})
 
-    async def attempt(self, row: EventRow) -> None:
+    async def attempt(self, shard: int, row: EventRow) -> None:
         """Act on one event now; raises what the task raises, or TimeoutError."""
         await asyncio.wait_for(self.task.act(row), self._timeout_s)

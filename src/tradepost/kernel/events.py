@@ -86,8 +86,8 @@ def record(
 class Consumer(msgspec.Struct, frozen=True):
     """A subscription whose effect lies in the database.
 
-    `consume(tx, rows)` is set-based, gets each event at least once and in order per aggregate, and runs behind
-    the inbox: the event id is noted in the commit of its effect, so a second delivery changes nothing.
+    `consume(tx, rows)` is set-based, gets each event at least once and in order per aggregate, and what it has
+    consumed is noted in the commit of its effect (docs/adr/0020), so a second delivery changes nothing.
     `genes` tells where the effect lies (default: the aggregate's own gene); with genes on several shards the
     event is consumed once on each, and `tx.keeps(gene)` tells which part belongs here.
     An event that fails holds back only later events of the same aggregate; after bounded retries it is a dead

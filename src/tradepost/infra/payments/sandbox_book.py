@@ -78,7 +78,7 @@ class Book:
         self._file: IO[bytes] | None = None
         if path is not None:
             self._load(path)
-            self._file = path.open("ab")
+            self._file = path.open("ab", buffering=0)
 
     def _load(self, path: Path) -> None:
         decode = msgspec.json.Decoder(Account).decode
@@ -105,7 +105,6 @@ class Book:
         self._schedule(account)
         if self._file is not None:
             self._file.write(self._encode(account) + b"\n")
-            self._file.flush()
 
     def next_due(self, until_ms: int | None) -> tuple[Account, Delivery] | None:
         """The earliest delivery not later than a moment (None: whenever it is), or None."""

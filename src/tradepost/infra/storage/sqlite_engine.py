@@ -78,14 +78,16 @@ class SqliteTx:
     def query_keys(
         self, sql: str, columns: Sequence[str], keys: Sequence[Sequence[Value]], params: Sequence[Value] = ()
     ) -> list[Row]:
-        """See `kernel.tx.Tx.query_keys`. Padded to powers of two, so few texts serve all sizes."""
+        """See `kernel.tx.Tx.query_keys`. A join drives the look-ups: half the time of an OR of as many keys."""
         rows: list[Row] = []
-        for start in range(0, len(keys), KEYS_SLICE):
-            piece = list(keys[start : start + KEYS_SLICE])
-            size = 1 << (len(piece) - 1).bit_length()
-            piece += [piece[-1]] * (size - len(piece))
+        wanted = list(dict.fromkeys(map(tuple, keys)))
+        nothing = (None,) * len(columns)
+        for start in range(0, len(wanted), KEYS_SLICE):
+            piece = wanted[start : start + KEYS_SLICE]
+            size = 1 << (len(piece) - 1).bit_length()  # powers of two, so few texts serve all sizes
             values = [value for key in piece for value in key]
-            rows += self.query(sql.replace("{keys}", _any_of(tuple(columns), size)), [*params, *values])
+            values += nothing * (size - len(piece))
+            rows += self.query(driven(sql, tuple(columns), size), [*values, *params])
         return rows
 
     def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
@@ -119,10 +121,15 @@ class SqliteTx:
         self.signals.append(Signal(topic, key, value))
 
 
-@functools.cache
-def _any_of(columns: tuple[str, ...], size: int) -> str:
-    one = "(" + " AND ".join(f"{column}=?" for column in columns) + ")"
-    return "(" + " OR ".join([one] * size) + ")"
+@functools.lru_cache(maxsize=1024)
+def driven(sql: str, columns: tuple[str, ...], size: int) -> str:
+    """A `{keys}` statement with its table joined to a list of keys, whose values come first of the parameters."""
+    names = [f"wanted_{number}" for number in range(len(columns))]
+    keys = " AND ".join(f"{column}={name}" for column, name in zip(columns, names, strict=True))
+    one = "(" + marks(len(columns)) + ")"
+    values = ",".join([one] * size)
+    text = sql.replace(" FROM ", " FROM wanted CROSS JOIN ", 1).replace("{keys}", keys)
+    return f"WITH wanted({','.join(names)}) AS (VALUES {values}) {text}"
 
 
 def _taken(error: sqlite3.IntegrityError) -> Exception:

@@ -106,9 +106,15 @@ def movement_references(tx: Tx) -> set[tuple[str, str]]:
     return {(row[0], row[1]) for row in rows}
 
 
-def inbox(tx: Tx) -> set[tuple[str, str]]:
-    """(consumer, event) of everything consumed on a shard."""
-    return {(row[0], row[1]) for row in tx.query("SELECT consumer, event_id FROM inbox")}
+def inbox(tx: Tx) -> dict[tuple[str, str], str]:
+    """DONE or OWED by (consumer, event), of what departs from the positions of a shard."""
+    return {(row[0], row[1]): row[2] for row in tx.query("SELECT consumer, event_id, state FROM inbox")}
+
+
+def positions(tx: Tx) -> dict[tuple[str, int], int]:
+    """How far each consumer is on a shard, by (consumer, source shard)."""
+    rows = tx.query("SELECT consumer, source_shard, sequence FROM consumer_positions")
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def deliveries(tx: Tx) -> dict[tuple[str, str], str]:

@@ -12,6 +12,7 @@ from tradepost.kernel.tx import BatchHandler, Tx
 from tradepost.trade.inventory import store
 from tradepost.trade.inventory.claims import MovementValues, Settlement, settle
 from tradepost.trade.inventory.model import Claim, Deadline, Held, HoldLine, HoldRequest, Movement
+from tradepost.trade.inventory.reserving import reserve_lines
 from tradepost.trade.inventory.rules import Admission, LimitKey, Shelves, UnitKey, admit
 
 SOLD_OUT = "sold_out"
@@ -115,7 +116,14 @@ def reserve(tx: Tx, claims: Sequence[Claim]) -> None:
 
     Raises Refusal `inventory.hold_unknown`.
     """
-    _apply(tx, Movement.RESERVE, claims)
+    local = _kept_here(tx, claims)
+    owners = {(gene_of(sku_id), c.owner_id): None for c in local for sku_id, _ in c.items}
+    if owners:
+        # no look for earlier movements: a hold that was reserved is no longer held, so a repeat changes nothing
+        reserved = reserve_lines(local, store.lines_of(tx, list(owners)))
+        store.shift(tx, reserved.deltas)
+        store.reserve_lines(tx, reserved.lines)
+        store.insert_movements(tx, reserved.movements)
 
 
 def release(tx: Tx, claims: Sequence[Claim]) -> None:
@@ -144,10 +152,7 @@ def put_back(tx: Tx, claims: Sequence[Claim]) -> None:
 
 
 def _apply(tx: Tx, kind: Movement, claims: Sequence[Claim]) -> None:
-    local = [
-        msgspec.structs.replace(c, items=tuple(item for item in c.items if tx.keeps(gene_of(item[0]))))
-        for c in claims
-    ]
+    local = _kept_here(tx, claims)
     owners = {(gene_of(sku_id), c.owner_id): None for c in local for sku_id, _ in c.items}
     if not owners:
         return
@@ -155,6 +160,16 @@ def _apply(tx: Tx, kind: Movement, claims: Sequence[Claim]) -> None:
     applied = [(row.sku_id, row.reference, row.kind) for row in store.movements_of(tx, list(references))]
     settlement = settle(kind, local, store.lines_of(tx, list(owners)), applied)
     write_settlement(tx, kind, settlement)
+
+
+def _kept_here(tx: Tx, claims: Sequence[Claim]) -> Sequence[Claim]:
+    """The claims without items of other shards; untouched when there are none."""
+    if all(tx.keeps(gene_of(sku_id)) for claim in claims for sku_id, _ in claim.items):
+        return claims
+    return [
+        msgspec.structs.replace(c, items=tuple(item for item in c.items if tx.keeps(gene_of(item[0]))))
+        for c in claims
+    ]
 
 
 def write_settlement(tx: Tx, kind: Movement, settlement: Settlement) -> None:

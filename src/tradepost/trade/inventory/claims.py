@@ -1,4 +1,4 @@
-"""What a claim does to what an owner holds: reserve, release, ship, put back. Pure."""
+"""What a claim does to what an owner holds: release, ship, put back (reserving has its own file). Pure."""
 
 from __future__ import annotations
 
@@ -127,15 +127,6 @@ def _sum_items(claim: Claim) -> Mapping[str, int]:
     return total
 
 
-def _reserve(settlement: Settlement, claim: Claim, sku_id: str, quantity: int) -> None:
-    """The whole row: an order is paid for as a whole, whatever was cancelled before."""
-    for line in _need(settlement, claim, sku_id):
-        if line.state == HELD:
-            after = _advance(line, "reserve")
-            delta = (0, -line.open_quantity, line.open_quantity)
-            settlement.write(Movement.RESERVE, claim, line, after, delta, line.pool)
-
-
 def _release(settlement: Settlement, claim: Claim, sku_id: str, quantity: int) -> None:
     lines = settlement.owned(claim.owner_id, sku_id)
     if not lines:
@@ -176,7 +167,6 @@ def _put_back(settlement: Settlement, claim: Claim, sku_id: str, quantity: int) 
 
 
 _STEPS: dict[Movement, Callable[[Settlement, Claim, str, int], None]] = {
-    Movement.RESERVE: _reserve,
     Movement.RELEASE: _release,
     Movement.SHIP: _ship,
     Movement.PUT_BACK: _put_back,
@@ -190,12 +180,17 @@ def _advance(line: HoldLine, given: str, **changes: int) -> HoldLine:
 def _need(settlement: Settlement, claim: Claim, sku_id: str) -> list[HoldLine]:
     lines = settlement.owned(claim.owner_id, sku_id)
     if not lines:
-        raise Refusal(
-            "inventory.hold_unknown",
-            f"{claim.owner_id} holds nothing of {sku_id}.",
-            extra={"owner_id": claim.owner_id, "sku_id": sku_id},
-        )
+        raise refuse_unknown(claim, sku_id)
     return lines
+
+
+def refuse_unknown(claim: Claim, sku_id: str) -> Refusal:
+    """The refusal of a claim on what its owner never held."""
+    return Refusal(
+        "inventory.hold_unknown",
+        f"{claim.owner_id} holds nothing of {sku_id}.",
+        extra={"owner_id": claim.owner_id, "sku_id": sku_id},
+    )
 
 
 def _spread(

@@ -9,7 +9,7 @@ import msgspec
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Row, Tx
 from tradepost.trade.inventory.claims import Delta, MovementValues
-from tradepost.trade.inventory.model import RESERVED, Deadline, HoldLine, Level, MovementRow
+from tradepost.trade.inventory.model import HELD, RESERVED, Deadline, HoldLine, Level, MovementRow
 from tradepost.trade.inventory.rules import LimitKey, UnitKey
 
 LINE_COLUMNS = (
@@ -48,6 +48,10 @@ _UPDATE_LINE = (
     " WHERE gene = ? AND owner_id = ? AND sku_id = ? AND location_id = ? AND pool = ?"
     " AND state = ? AND open_quantity = ? AND returned = ?"
 )
+_RESERVE_LINE = (
+    f"UPDATE holds SET state = '{RESERVED}' WHERE gene = ? AND owner_id = ? AND sku_id = ? AND location_id = ?"
+    f" AND pool = ? AND state = '{HELD}' AND open_quantity = ? AND returned = ?"
+)
 _UPDATE_LIMIT = (
     "UPDATE buyer_limits SET taken = ? WHERE gene = ? AND sku_id = ? AND buyer_id = ? AND taken = ?"
 )
@@ -62,9 +66,16 @@ _DEADLINES_DUE = (
 _DELETE_DEADLINE = "DELETE FROM hold_deadlines WHERE gene = ? AND checkout_id = ?"
 _MOVEMENTS_PAGE = (
     "SELECT sku_id, reference, kind, location_id, pool, on_hand, held, reserved, at_ms FROM movements"
-    " WHERE gene = ? AND sku_id = ? AND (reference > ? OR (reference = ? AND kind > ?))"
+    " WHERE gene = ? AND reference >= ? AND reference <= ? AND sku_id = ?"
+    " AND (reference > ? OR (reference = ? AND kind > ?))"
     " ORDER BY reference, kind, location_id, pool LIMIT ?"
 )
+_SPANS = "SELECT span FROM movement_spans WHERE gene = ? AND sku_id = ? AND span >= ? ORDER BY span LIMIT ?"
+_KNOWN_SPANS = "SELECT gene, sku_id, span FROM movement_spans WHERE {keys}"
+_INSERT_SPAN = "INSERT INTO movement_spans (gene, sku_id, span) VALUES (?,?,?)"
+SPAN_LETTERS = 11
+"""How much of a reference names its span: of an id, its kind and some eight seconds."""
+_LAST_LETTER = "\U0010ffff"
 
 _SPAN = "WHERE gene >= ? AND gene <= ?"
 _STOCK = f"SELECT gene, sku_id, location_id, pool, on_hand, held, reserved FROM stock {_SPAN}"
@@ -117,9 +128,22 @@ def movements_of(tx: Tx, keys: Sequence[tuple[int, str, str]]) -> list[MovementR
 
 
 def movement_page(tx: Tx, gene: int, sku_id: str, after: tuple[str, str], limit: int) -> list[MovementRow]:
-    """Movements of a SKU after a (reference, kind), in that order."""
-    rows = tx.query(_MOVEMENTS_PAGE, (gene, sku_id, after[0], after[0], after[1], limit))
-    return [MovementRow(*row) for row in rows]
+    """Movements of a SKU after a (reference, kind), in that order.
+
+    The log lies in order of reference, whatever the SKU; the spans tell where in it this SKU moved.
+    """
+    reference, kind = after
+    spans = tx.query(_SPANS, (gene, sku_id, reference[:SPAN_LETTERS], limit + 1))
+    found: list[MovementRow] = []
+    for (span,) in spans:
+        until = span + _LAST_LETTER if len(span) == SPAN_LETTERS else span
+        rows = tx.query(
+            _MOVEMENTS_PAGE, (gene, span, until, sku_id, reference, reference, kind, limit - len(found))
+        )
+        found += [MovementRow(*row) for row in rows]
+        if len(found) == limit:
+            break
+    return found
 
 
 def taken_of(tx: Tx, keys: Sequence[LimitKey]) -> dict[LimitKey, int]:
@@ -158,8 +182,15 @@ def insert_lines(tx: Tx, lines: Iterable[HoldLine]) -> None:
 
 
 def insert_movements(tx: Tx, rows: Sequence[MovementValues]) -> None:
-    """Append to the movement log. A key that is there already raises `Taken`."""
+    """Append to the movement log, and note the spans in which a SKU had not moved yet.
+
+    A key that is there already raises `Taken`.
+    """
     tx.execute_many(_INSERT_MOVEMENT, rows)
+    spans = {(row[0], row[1], row[2][:SPAN_LETTERS]): None for row in rows}
+    if spans:
+        known = set(tx.query_keys(_KNOWN_SPANS, ("gene", "sku_id", "span"), list(spans)))
+        tx.execute_many(_INSERT_SPAN, [span for span in spans if span not in known])
 
 
 def update_lines(tx: Tx, changed: Sequence[tuple[HoldLine, HoldLine]]) -> None:
@@ -173,6 +204,12 @@ def update_lines(tx: Tx, changed: Sequence[tuple[HoldLine, HoldLine]]) -> None:
         for old, new in changed
     ]
     _expect(tx.execute_many(_UPDATE_LINE, rows), len(rows))
+
+
+def reserve_lines(tx: Tx, lines: Sequence[HoldLine]) -> None:
+    """Hold rows, as they were read, from held to reserved. Raises Refusal `inventory.contended`."""
+    rows = [(x.gene, x.owner_id, x.sku_id, x.location_id, x.pool, x.open_quantity, x.returned) for x in lines]
+    _expect(tx.execute_many(_RESERVE_LINE, rows), len(rows))
 
 
 def change_limits(tx: Tx, changes: Mapping[LimitKey, int], taken: Mapping[LimitKey, int]) -> None:

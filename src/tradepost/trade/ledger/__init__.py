@@ -2,6 +2,7 @@
 
 from tradepost.trade.ledger.api import (
     account_balances,
+    append,
     captured_by_payment,
     post,
     refunded_by_payment,
@@ -32,6 +33,7 @@ __all__ = [
     "Transaction",
     "TransactionKind",
     "account_balances",
+    "append",
     "balances",
     "captured_by_payment",
     "check_ledger",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tradepost.kernel.tx import Tx
+from tradepost.kernel.tx import Taken, Tx
 from tradepost.trade.ledger import rules, store
 from tradepost.trade.ledger.model import PENDING, POSTED, Balance, Transaction, TransactionKind
 
@@ -19,7 +19,21 @@ def post(tx: Tx, transactions: Sequence[Transaction]) -> None:
     if not transactions:
         return
     keys = {(t.gene, t.transaction_id): None for t in transactions}
-    fresh = rules.select_new(transactions, store.find(tx, list(keys)))
+    _write(tx, rules.select_new(transactions, store.find(tx, list(keys))))
+
+
+def append(tx: Tx, transactions: Sequence[Transaction]) -> None:
+    """Write movements that cannot be there yet, because a guarded row of the caller's counts them: `post` unasked.
+
+    Raises what `post` raises; an id that is there is `ledger.transaction_conflict`, whatever it says.
+    """
+    try:
+        _write(tx, rules.select_new(transactions, {}))
+    except Taken as taken:
+        raise rules.refuse_taken(transactions) from taken
+
+
+def _write(tx: Tx, fresh: Sequence[Transaction]) -> None:
     store.insert(tx, fresh)
     opened = [t for t in fresh if t.state == PENDING]
     if opened:

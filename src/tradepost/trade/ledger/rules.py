@@ -117,6 +117,11 @@ def amount_on(transaction: Transaction, account_kind: str) -> int:
     return sum(entry.amount_minor for entry in transaction.entries if entry.account.startswith(start))
 
 
+def refuse_taken(transactions: Sequence[Transaction]) -> Refusal:
+    """The refusal of new movements of which one is there already."""
+    return _refuse("ledger.transaction_conflict", transactions[0], "It or one written with it exists.")
+
+
 def _refuse(code: str, transaction: Transaction, detail: str, **extra: int) -> Refusal:
     return Refusal(
         code,

@@ -18,8 +18,10 @@ BY_PREFIX = (
     f"SELECT {_COLUMNS} FROM journal WHERE gene = ? AND transaction_id >= ? AND transaction_id < ?"
     " ORDER BY transaction_id"
 )
-PAGE = f"SELECT {_COLUMNS} FROM journal WHERE gene = ? AND transaction_id > ? ORDER BY transaction_id LIMIT ?"
-NEXT_GENE = "SELECT MIN(gene) FROM journal WHERE gene > ?"
+PAGE = (
+    f"SELECT {_COLUMNS} FROM journal WHERE transaction_id >= ? AND (transaction_id > ? OR gene > ?)"
+    " ORDER BY transaction_id, gene LIMIT ?"
+)
 PENDING_BY_ID = "SELECT gene, transaction_id, amount_minor, resolved_minor FROM journal_pending WHERE {keys}"
 _ALL_PENDING = "SELECT gene, transaction_id, amount_minor, resolved_minor FROM journal_pending"
 _INSERT = f"INSERT INTO journal ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"
@@ -47,18 +49,15 @@ def starting_with(tx: Tx, gene: int, prefix: str) -> list[Transaction]:
 
 
 def scan(tx: Tx) -> Iterator[Transaction]:
-    """Every transaction of this shard in order of key, some thousands in memory at a time."""
-    gene, after = -1, ""
+    """Every transaction of this shard in order of id, some thousands in memory at a time."""
+    after, gene = "", -1
     while True:
-        if not after:
-            [(following,)] = tx.query(NEXT_GENE, (gene,))
-            if following is None:
-                return
-            gene = following
-        rows = tx.query(PAGE, (gene, after, PAGE_ROWS))
+        rows = tx.query(PAGE, (after, after, gene, PAGE_ROWS))
         for row in rows:
             yield _read(row)
-        after = rows[-1][1] if len(rows) == PAGE_ROWS else ""
+        if len(rows) < PAGE_ROWS:
+            return
+        gene, after = rows[-1][0], rows[-1][1]
 
 
 def insert(tx: Tx, transactions: Iterable[Transaction]) -> None:

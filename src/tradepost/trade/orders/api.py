@@ -23,8 +23,6 @@ from tradepost.trade.orders.model import (
     SellerOrder,
 )
 
-Decision = Callable[[Order, int], rules.Change]
-"""A rule that needs the moment."""
 Input = tuple[str, int, Callable[[Order], rules.Change]]
 """(order id, moment, what to decide)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -10,7 +11,7 @@ from tradepost.kernel.events import Consumer, EventRow
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Row, Tx
 from tradepost.trade.orders import api, rules
-from tradepost.trade.orders.model import CANCELLED, COMPLETED, LineQuantity, Order, OrderPlaced
+from tradepost.trade.orders.model import CANCELLED, COMPLETED, LineQuantity, Order
 
 
 class _Payment(msgspec.Struct):
@@ -25,6 +26,8 @@ class _Package(msgspec.Struct):
 
 class _Moved(msgspec.Struct):
     state: str = ""
+    currency: str = ""
+    total_minor: int = 0
 
 
 _payment = msgspec.json.Decoder(_Payment)
@@ -47,10 +50,7 @@ def follow_payments(tx: Tx, rows: Sequence[EventRow]) -> None:
     inputs: list[api.Input] = []
     for row in rows:
         decide = rules.pay if row.type == "payment.captured.v1" else rules.authorize
-
-        def paid(order: Order, decide: api.Decision = decide, at_ms: int = row.at_ms) -> rules.Change:
-            return decide(order, at_ms)
-
+        paid = partial(decide, at_ms=row.at_ms)
         inputs += [(order_id, row.at_ms, paid) for order_id in _payment.decode(row.payload).order_ids]
     api.change_orders(tx, inputs)
 
@@ -79,11 +79,12 @@ def follow_orders(tx: Tx, rows: Sequence[EventRow]) -> None:
     placed: dict[str, Row] = {}
     for row in rows:
         order_id = row.aggregate_id
+        fact = _moved.decode(row.payload)
         if row.type == "order.placed.v1":
-            fact: OrderPlaced = row.data()
             placed[order_id] = (fact.currency, fact.total_minor, row.at_ms)
-        state = _STATE_OF.get(row.type) or _moved.decode(row.payload).state
-        if order_id not in latest or latest[order_id][3] < row.version:
+        known = latest.get(order_id)
+        if known is None or known[3] < row.version:
+            state = _STATE_OF.get(row.type) or fact.state
             latest[order_id] = (row.seller_id, order_id, state, row.version)
     api.project_sellers(tx, latest.values(), placed)
 

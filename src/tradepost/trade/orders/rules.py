@@ -112,8 +112,11 @@ def _begin(
 ) -> tuple[str, int, list[Event]]:
     if body.total_minor:
         return UNPAID, at_ms + payment_deadline_ms, []
-    everything = [LineQuantity(line.line_no, line.quantity) for line in body.lines]
-    return _pay(order_id, "", body, everything, at_ms)
+    return _pay(order_id, "", body, _all_lines(body), at_ms)
+
+
+def _all_lines(body: OrderBody) -> tuple[LineQuantity, ...]:
+    return tuple([LineQuantity(line.line_no, line.quantity) for line in body.lines])
 
 
 def _check_total(order_id: str, body: OrderBody) -> None:
@@ -147,10 +150,9 @@ def _pay(
         deadline_at_ms=deadline_at_ms,
         stock=stock_of(body, lines),
     )
-    facts: list[Event] = [paid]
-    if state == AWAITING_SHIPMENT:
-        facts.append(_released(order_id, body, lines, deadline_at_ms))
-    return state, deadline_at_ms, facts
+    if state != AWAITING_SHIPMENT:
+        return state, deadline_at_ms, [paid]
+    return state, deadline_at_ms, [paid, _released(order_id, body, lines, deadline_at_ms)]
 
 
 def _after_payment(body: OrderBody, at_ms: int) -> tuple[str, int]:
@@ -184,9 +186,8 @@ def pay(order: Order, at_ms: int) -> Change:
         return _moved(order, [late])
     if order.state != UNPAID:
         return Change(order)
-    state, deadline_at_ms, facts = _pay(
-        order.order_id, order.payment_id, order.body, open_lines(order), at_ms
-    )
+    lines = open_lines(order) if order.progress else _all_lines(order.body)
+    state, deadline_at_ms, facts = _pay(order.order_id, order.payment_id, order.body, lines, at_ms)
     ORDER_STATES.next(order.state, "pay" if state == ON_HOLD else "pay and release")
     return _moved(order, facts, state=state, deadline_at_ms=deadline_at_ms)
 

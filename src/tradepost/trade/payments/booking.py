@@ -31,9 +31,10 @@ def _entries(provider: str, steps: Iterable[tuple[Share, int, int]]) -> tuple[En
     """The entries of taking each share from one amount to another; giving back when the second is smaller."""
     sums: dict[str, int] = {}
     for share, before, after in steps:
-        seller, fee, tax = (
-            b - a for a, b in zip(divide_share(share, before), divide_share(share, after), strict=True)
-        )
+        seller, fee, tax = divide_share(share, after)
+        if before:
+            old_seller, old_fee, old_tax = divide_share(share, before)
+            seller, fee, tax = seller - old_seller, fee - old_fee, tax - old_tax
         for account, amount in (
             (f"provider:{provider}", after - before),
             (f"seller:{share.seller_id}", -seller),
@@ -42,7 +43,7 @@ def _entries(provider: str, steps: Iterable[tuple[Share, int, int]]) -> tuple[En
         ):
             if amount:
                 sums[account] = sums.get(account, 0) + amount
-    return tuple(Entry(account, amount) for account, amount in sums.items() if amount)
+    return tuple([Entry(account, amount) for account, amount in sums.items() if amount])
 
 
 def _transaction(
@@ -90,6 +91,12 @@ def book_capture(payment: Payment, now: Sequence[tuple[str, int]], at_ms: int) -
     )
     held = body.held and payment.captured_minor < payment.authorized_minor
     return replace(payment, body=replace(body, postings=number, held=held)), posting
+
+
+def post_whole(payment: Payment, at_ms: int) -> Transaction:
+    """The posted transaction of a payment whose every share was taken whole in its first capture."""
+    entries = _entries(payment.provider, [(share, 0, share.amount) for share in payment.body.shares])
+    return _transaction(payment, "capture.1", TransactionKind.CAPTURE, POSTED, entries, at_ms, False)
 
 
 def book_release(payment: Payment, at_ms: int) -> tuple[Payment, tuple[Transaction, ...]]:

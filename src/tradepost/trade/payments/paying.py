@@ -6,9 +6,8 @@ its moment to ask, and a sweep asks.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import check_id, gene_of
@@ -16,6 +15,7 @@ from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 from tradepost.trade.payments import api
 from tradepost.trade.payments.model import IMMEDIATE, NewIntent, Payment, PaymentView
+from tradepost.trade.payments.patience import call_provider
 from tradepost.trade.payments.port import (
     AuthorizeCall,
     CaptureCall,
@@ -27,7 +27,6 @@ from tradepost.trade.payments.port import (
 from tradepost.trade.payments.record import RECORD_RESULT, Heard, Recorded
 from tradepost.trade.payments.rules import Todo
 
-T = TypeVar("T")
 TRIES_MAX = 3
 CALLS_MAX = 8
 
@@ -194,12 +193,3 @@ def _call_for(provider: PaymentProvider, view: PaymentView, todo: Todo) -> Corou
             CaptureCall(key=key, payment_id=view.payment_id, amount_minor=todo.amount_minor)
         )
     return provider.void(VoidCall(key=key, payment_id=view.payment_id))
-
-
-async def call_provider(providers: Providers, call: Coroutine[Any, Any, T]) -> tuple[bool, T | None]:
-    """(True, answer), or (False, None) when the outcome of the call is unknown."""
-    try:
-        async with asyncio.timeout(providers.call_timeout_ms / 1000):
-            return True, await call
-    except Exception:
-        return False, None

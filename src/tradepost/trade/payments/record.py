@@ -9,8 +9,8 @@ import msgspec
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import BatchHandler, Tx
-from tradepost.trade.payments import commands, rules, store
-from tradepost.trade.payments.model import LATE_PAYMENT, LINES_CANCELLED, PaymentView
+from tradepost.trade.payments import commands, rules, store, whole
+from tradepost.trade.payments.model import LATE_PAYMENT, LINES_CANCELLED, Payment, PaymentView
 from tradepost.trade.payments.port import ProviderFact
 from tradepost.trade.payments.rules import Todo
 from tradepost.trade.payments.sheet import Sheet
@@ -75,13 +75,17 @@ def _hear(sheet: Sheet, item: Heard) -> None:
         raise Refusal(
             "payments.not_found", f"{item.provider} has no payment {item.payment_id}.", field="payment_id"
         )
-    change = rules.apply_fact(payment, item.fact, item.at_ms) if item.fact is not None else None
+    change = _merge(payment, item.fact, item.at_ms) if item.fact is not None else None
     if change is None and item.asked:
         change = commands.note_silence(payment, item.at_ms)
     reason = LATE_PAYMENT if change is not None and rules.is_closed(change.payment) else LINES_CANCELLED
     sheet.apply(change, reason, item.at_ms)
     for refund in item.fact.refunds if item.fact is not None else ():
         sheet.hear_refund(refund, item.at_ms)
+
+
+def _merge(payment: Payment, fact: ProviderFact, at_ms: int) -> rules.Change | None:
+    return whole.capture_whole(payment, fact, at_ms) or rules.apply_fact(payment, fact, at_ms)
 
 
 def _webhook_key(item: Heard) -> tuple[int, str, str]:

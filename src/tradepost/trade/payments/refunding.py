@@ -7,7 +7,8 @@ from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 from tradepost.trade.payments import api
 from tradepost.trade.payments.model import Refund, RefundCallDue, RefundRequest
-from tradepost.trade.payments.paying import call_provider, record
+from tradepost.trade.payments.patience import call_provider
+from tradepost.trade.payments.paying import record
 from tradepost.trade.payments.port import ProviderFact, Providers, RefundCall
 from tradepost.trade.payments.record import Heard
 

@@ -183,7 +183,7 @@ class Sheet:
             store.insert_refunds(tx, [self.refunds[key] for key in self._new_refunds])
         store.update_refunds(tx, [self.refunds[key] for key in self._changed_refunds])
         if self._postings:
-            ledger.post(tx, self._postings)
+            ledger.append(tx, self._postings)
         tx.emit(self._events)
 
 

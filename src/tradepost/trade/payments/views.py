@@ -25,14 +25,16 @@ def view_payment(payment: Payment) -> PaymentView:
         reason=body.reason,
         version=payment.version,
         portions=tuple(
-            PortionView(
-                order_id=share.order_id,
-                seller_id=share.seller_id,
-                amount_minor=share.amount,
-                captured_minor=share.captured,
-                refunded_minor=share.refunded,
-                cancelled_minor=share.cancelled,
-            )
-            for share in body.shares
+            [
+                PortionView(
+                    order_id=share.order_id,
+                    seller_id=share.seller_id,
+                    amount_minor=share.amount,
+                    captured_minor=share.captured,
+                    refunded_minor=share.refunded,
+                    cancelled_minor=share.cancelled,
+                )
+                for share in body.shares
+            ]
         ),
     )

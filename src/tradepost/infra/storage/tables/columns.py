@@ -10,7 +10,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 
 METADATA = MetaData()
-TIME_FIRST = frozenset({"orders", "payments", "events", "holds"})
+TIME_FIRST = frozenset({"orders", "payments", "events", "holds", "journal", "movements"})
 """Tables whose ids sort by time: one SQLite file keeps their keys in that order (docs/adr/0018)."""
 
 

@@ -1,4 +1,4 @@
-"""The event log that is the outbox, relay cursors, the inbox, deferred deliveries and dead letters."""
+"""The event log that is the outbox, relay cursors, positions, the inbox, deferred deliveries and dead letters."""
 
 from __future__ import annotations
 
@@ -32,12 +32,24 @@ RELAY_CURSORS = Table(
     sqlite_with_rowid=False,
 )
 
+CONSUMER_POSITIONS = Table(
+    "consumer_positions",
+    METADATA,
+    small("shard", primary_key=True),
+    small("source_shard", primary_key=True),
+    ident("consumer", primary_key=True),
+    number("sequence"),
+    number("noted_sequence"),
+    sqlite_with_rowid=False,
+)
+
 INBOX = Table(
     "inbox",
     METADATA,
     gene(),
     ident("consumer", primary_key=True),
     text("event_id", 80, primary_key=True),
+    text("state", 12),
     number("at_ms"),
     sqlite_with_rowid=False,
 )

@@ -44,8 +44,8 @@ MOVEMENTS = Table(
     "movements",
     METADATA,
     gene(),
-    ident("sku_id", primary_key=True),
     text("reference", 80, primary_key=True),
+    ident("sku_id", primary_key=True),
     text("kind", 12, primary_key=True),
     ident("location_id", primary_key=True),
     ident("pool", primary_key=True),
@@ -53,6 +53,15 @@ MOVEMENTS = Table(
     number("held"),
     number("reserved"),
     number("at_ms"),
+    sqlite_with_rowid=False,
+)
+
+MOVEMENT_SPANS = Table(
+    "movement_spans",
+    METADATA,
+    gene(),
+    ident("sku_id", primary_key=True),
+    text("span", 16, primary_key=True),
     sqlite_with_rowid=False,
 )
 

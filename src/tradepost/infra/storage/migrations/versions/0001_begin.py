@@ -70,6 +70,15 @@ def upgrade() -> None:  # noqa: PLR0915 - generated
     sa.Column('body', BLOB, nullable=False),
     sa.PrimaryKeyConstraint('gene', 'buyer_id', 'checkout_id')
     )
+    op.create_table('consumer_positions',
+    sa.Column('shard', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('source_shard', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('consumer', IDENT, nullable=False),
+    sa.Column('sequence', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('noted_sequence', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('shard', 'source_shard', 'consumer'),
+    sqlite_with_rowid=False
+    )
     op.create_table('deliveries',
     sa.Column('gene', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('consumer', IDENT, nullable=False),
@@ -151,6 +160,7 @@ def upgrade() -> None:  # noqa: PLR0915 - generated
     sa.Column('gene', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('consumer', IDENT, nullable=False),
     sa.Column('event_id', text(80), nullable=False),
+    sa.Column('state', text(12), nullable=False),
     sa.Column('at_ms', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.PrimaryKeyConstraint('gene', 'consumer', 'event_id'),
     sqlite_with_rowid=False
@@ -185,10 +195,17 @@ def upgrade() -> None:  # noqa: PLR0915 - generated
     sa.Column('version', sa.Integer(), autoincrement=False, nullable=False),
     sa.PrimaryKeyConstraint('gene', 'party_id')
     )
-    op.create_table('movements',
+    op.create_table('movement_spans',
     sa.Column('gene', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('sku_id', IDENT, nullable=False),
+    sa.Column('span', text(16), nullable=False),
+    sa.PrimaryKeyConstraint('gene', 'sku_id', 'span'),
+    sqlite_with_rowid=False
+    )
+    op.create_table('movements',
+    sa.Column('gene', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('reference', text(80), nullable=False),
+    sa.Column('sku_id', IDENT, nullable=False),
     sa.Column('kind', text(12), nullable=False),
     sa.Column('location_id', IDENT, nullable=False),
     sa.Column('pool', IDENT, nullable=False),
@@ -196,7 +213,7 @@ def upgrade() -> None:  # noqa: PLR0915 - generated
     sa.Column('held', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('reserved', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('at_ms', sa.BigInteger(), autoincrement=False, nullable=False),
-    sa.PrimaryKeyConstraint('gene', 'sku_id', 'reference', 'kind', 'location_id', 'pool'),
+    sa.PrimaryKeyConstraint('gene', 'reference', 'sku_id', 'kind', 'location_id', 'pool'),
     sqlite_with_rowid=False
     )
     op.create_table('offer_markets',
