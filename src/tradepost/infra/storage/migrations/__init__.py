@@ -1,4 +1,8 @@
 """Schema revisions, oldest first. A downgrade is not offered: restore the backup instead."""
 
-REVISIONS: tuple[str, ...] = ("0001",)
+REVISIONS: tuple[str, ...] = (
+    "0001",
+    "0002",
+    "0003",
+)
 """Kept by `tools/new_migration.py`, so that a start need not load Alembic to know that a file is current."""

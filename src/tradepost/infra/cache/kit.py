@@ -1,0 +1,129 @@
+"""The stability kit of one process, wired: alone, or sharing with the other processes through Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tradepost.infra.cache.redis_cache import RedisCache
+from tradepost.infra.cache.redis_cells import RedisCells
+from tradepost.infra.cache.redis_link import RedisLink
+from tradepost.infra.cache.redis_shares import RedisShares
+from tradepost.kernel.tx import Storage
+from tradepost.kernel.world import World
+from tradepost.stability.admission import Admission
+from tradepost.stability.hints import SharedHints
+from tradepost.stability.keys import Key
+from tradepost.stability.limiter import Limiter
+from tradepost.stability.news import StreamNews
+from tradepost.stability.replies import Replies
+from tradepost.stability.signals import SharedSignals
+from tradepost.stability.tuning import admission_terms, limit_rules
+
+TOPICS = ("offer", "seller", "key")
+"""Signals that caches of other processes must hear."""
+
+Available = Callable[[Sequence[str]], Awaitable[Mapping[str, int]]]
+"""Pieces that can be promised now, by `sku_id/pool`, read from the database anew."""
+
+
+class Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes through Redis; every part goes on without it."""
+
+    link: RedisLink
+    cache: RedisCache
+    signals: SharedSignals
+    hints: SharedHints
+    replies: Replies
+
+
+class Kit(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits and admission of this process; `shared` is None where it is alone."""
+
+    limiter: Limiter
+    admission: Admission
+    shared: Shared | None = None
+
+    def over(self, db: Storage) -> Storage:
+        """The storage to give to caches that live on signals: they hear every process."""
+        return db if self.shared is None else self.shared.signals.over(db)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Everything the kit does beside the requests, until told to stop."""
+        works = [self.admission.run(stop)]
+        if self.shared is not None:
+            works += [self.shared.signals.run(stop), self.shared.hints.run(stop)]
+        await asyncio.gather(*works)
+
+    async def close(self) -> None:
+        """Close connections; after `run` has ended."""
+        if self.shared is not None:
+            await self.shared.cache.close()
+            await self.shared.link.close()
+
+    def gauges(self) -> Mapping[str, int]:
+        """Numbers for /metrics, by name."""
+        found = {**self.limiter.gauges(), **self.admission.gauges()}
+        if self.shared is not None:
+            for part in (self.shared.link, self.shared.signals, self.shared.replies):
+                found |= part.gauges()
+            found["shared_hints"] = len(self.shared.hints)
+        return found
+
+    def conditions(self) -> Mapping[str, bool]:
+        """What health tells beside readiness: a process without Redis is welcome to traffic, and says so."""
+        return {} if self.shared is None else {"redis": self.shared.link.is_up}
+
+
+def open_kit(
+    get: Callable[[Key[Any]], Any],
+    *,
+    db: Storage,
+    world: World,
+    available: Available,
+    redis_url: str = "",
+    namespace: str = "tp",
+    workers: int = 1,
+    news: Mapping[str, str] | None = None,
+) -> Kit:
+    """The kit of this process; `get` reads a key of the config centre. With a `redis_url` it needs a running loop.
+
+    `workers` is how many processes share the limits before Redis has told. `news` names the topic by type of event
+    for what the database tells about offers and sellers; it must be complete, or be None: then caches forget.
+    """
+    rules, terms = limit_rules(get), admission_terms(get)
+    if not redis_url:
+        return Kit(
+            limiter=Limiter(rules, _now_us, workers=lambda: workers),
+            admission=Admission(terms, None, workers),
+        )
+    origin = f"{world.chance(64):016x}"
+    link = RedisLink(redis_url, now_ms=_now_ms, chance=world.chance)
+    cache = RedisCache(link, chance=world.chance, now_ms=_now_ms, namespace=namespace)
+    admission = Admission(terms, RedisShares(link, origin, namespace), workers)
+    poll = None if news is None else StreamNews(db, news, now_ms=_now_ms).read
+    hints = SharedHints(cache, available, now_ms=_now_ms, origin=origin)
+    db.listen(hints.note)
+    return Kit(
+        limiter=Limiter(rules, _now_us, RedisCells(link, namespace), lambda: admission.workers),
+        admission=admission,
+        shared=Shared(
+            link=link,
+            cache=cache,
+            signals=SharedSignals(db, cache, topics=TOPICS, origin=origin, poll=poll),
+            hints=hints,
+            replies=Replies(cache),
+        ),
+    )
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _now_us() -> int:
+    return time.monotonic_ns() // 1_000

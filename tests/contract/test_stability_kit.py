@@ -1,0 +1,121 @@
+"""The kit as the composition root opens it: alone, and two processes that share one Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+from tests.contract.test_cache import eventually
+from tests.redis_server import RedisServer, redis_own  # noqa: F401
+
+from tradepost.infra.cache.kit import Kit, open_kit
+from tradepost.infra.storage.sqlite import SqliteStorage
+from tradepost.kernel.tx import Tx
+from tradepost.kernel.world import SystemWorld
+from tradepost.stability.admission import Priority
+from tradepost.stability.hints import SOLD_OUT, STOCK_UP
+from tradepost.stability.keys import Key
+from tradepost.stability.limits import Asker
+from tradepost.stability.replies import Reply
+
+RULES = [{"name": "apps", "by": "app", "requests": 1, "per_ms": 60_000, "burst": 4}]
+VALUES: dict[str, Any] = {"limits.callers": RULES, "admission.capacity_per_s": 1_000}
+ASKER = Asker("POST /v1/checkouts", app="app_1")
+
+
+class Keys:
+    """A config centre that judges each value once, as the real one does."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+        self._judged: dict[str, Any] = {}
+
+    def __call__(self, key: Key[Any]) -> Any:
+        if key.name not in self._judged:
+            self._judged[key.name] = key.accept(self._values.get(key.name, key.default))
+        return self._judged[key.name]
+
+
+async def none_left(keys: Sequence[str]) -> Mapping[str, int]:
+    return dict.fromkeys(keys, 0)
+
+
+def say(tx: Tx, topic: str, key: str) -> None:
+    tx.signal(topic, key)
+
+
+@pytest.fixture
+async def kits(db: SqliteStorage, redis_own: RedisServer) -> AsyncIterator[list[Kit]]:  # noqa: F811
+    keys = Keys(VALUES)
+    made = [
+        open_kit(keys, db=db, world=SystemWorld(), available=none_left, redis_url=redis_own.url)
+        for _ in range(2)
+    ]
+    stop = asyncio.Event()
+    running = [asyncio.ensure_future(kit.run(stop)) for kit in made]
+    await eventually(lambda: all(kit.shared is not None and kit.shared.cache.is_heard() for kit in made))
+    yield made
+    stop.set()
+    await asyncio.gather(*running)
+    for kit in made:
+        await kit.close()
+
+
+async def test_alone_it_limits_and_admits_without_redis(db: SqliteStorage) -> None:
+    kit = open_kit(Keys(VALUES), db=db, world=SystemWorld(), available=none_left)
+    cells = kit.limiter.cells(ASKER)
+    refusals = [await kit.limiter.refuse(cells) for _ in range(6)]
+    assert [one is None for one in refusals] == [True] * 4 + [False] * 2
+    assert kit.admission.decide(Priority.ORDER, 1.0) is None
+    assert (kit.conditions(), kit.over(db)) == ({}, db)
+    assert kit.gauges()["limits_exceeded"] == 2
+    stop = asyncio.Event()
+    stop.set()
+    await kit.run(stop)
+    await kit.close()
+
+
+async def test_two_processes_share_limits_capacity_hints_and_replies(
+    kits: list[Kit], db: SqliteStorage
+) -> None:
+    one, two = kits
+    assert one.shared is not None
+    assert two.shared is not None
+    cells = one.limiter.cells(ASKER)
+    answers = [await kit.limiter.refuse(cells) for _ in range(4) for kit in kits]
+    assert sum(answer is None for answer in answers) == 4
+    await eventually(lambda: one.admission.workers == 2 and two.admission.workers == 2)
+    assert one.admission.shared
+    await db.transact(0, say, SOLD_OUT, "sku_1/shop")
+    hints = [kit.shared.hints for kit in kits if kit.shared is not None]
+    await eventually(lambda: all(each.get("sku_1/shop") == 0 for each in hints))
+    await db.transact(0, say, STOCK_UP, "sku_1/shop")
+    assert [each.get("sku_1/shop") for each in hints] == [None, None]
+    one.shared.replies.keep("byr_1", "key", Reply("hash", 201, b"{}"))
+    async with asyncio.timeout(5):
+        while await two.shared.replies.find("byr_1", "key", "hash") is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert one.conditions() == {"redis": True}
+    assert {"redis_up", "signals_hearing", "shared_hints", "admission_limit"} <= one.gauges().keys()
+
+
+async def test_without_redis_every_part_goes_on_and_says_so(
+    kits: list[Kit],
+    redis_own: RedisServer,  # noqa: F811
+) -> None:
+    one = kits[0]
+    assert one.shared is not None
+    redis_own.kill()
+    await eventually(lambda: not one.admission.shared)
+    cells = one.limiter.cells(Asker("GET /v1/offers", app="app_2"))
+    answers = [await one.limiter.refuse(cells) for _ in range(6)]
+    assert 1 <= sum(answer is None for answer in answers) <= 4
+    await eventually(
+        lambda: one.admission.decide(Priority.PAYMENT, asyncio.get_running_loop().time()) is None
+    )
+    assert one.shared.hints.get("sku_1/shop") is None
+    assert await one.shared.replies.find("byr_1", "key", "hash") is None
+    assert one.conditions() == {"redis": False}
+    assert one.gauges()["redis_up"] == 0
