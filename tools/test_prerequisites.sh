@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# What the tests need beside Python: a C compiler (the fsync recorder), curl (the docs), Chromium (the pages),
-# MariaDB, Redis and etcd (tests start private ones; the packages must not start theirs).
+# What the tests need beside Python: a C compiler (the fsync recorder), curl (the docs) and Chromium (the pages).
 # Root on Debian: installs what is missing. Others are told what to install; with CI=true that is a failure.
 set -euo pipefail
 packages=()
@@ -8,21 +7,12 @@ command -v cc >/dev/null || packages+=(gcc libc6-dev)
 [ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
 command -v curl >/dev/null || packages+=(curl)
 command -v chromium >/dev/null || packages+=(chromium)
-command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || packages+=(mariadb-server)
-command -v redis-server >/dev/null || packages+=(redis-server)
-command -v etcd >/dev/null || packages+=(etcd-server)
 [ ${#packages[@]} = 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "Installing for the tests: ${packages[*]} ..." >&2
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -q >/dev/null
-  policy=/usr/sbin/policy-rc.d
-  if [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' >$policy
-    chmod +x $policy
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-  fi
   apt-get install -yq --no-install-recommends "${packages[@]}" >/dev/null
   exit 0
 fi

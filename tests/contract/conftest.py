@@ -17,16 +17,36 @@ __all__ = [
 ]
 
 
-BUILT = ("vitess", "rocketmq", "stripe-mock", "toxiproxy")
-"""Servers that are built or fetched from source registries first: their tests belong to the long forms."""
+SERVERS = ("mariadb", "vitess", "redis", "etcd", "rocketmq", "stripe-mock", "toxiproxy", "helm")
+"""Their tests start, build or fetch a server first: for now they are the long forms."""
+STARTED = frozenset(
+    (
+        "mariadb",
+        "mariadb_folder",
+        "migrated_url",
+        "mysql_url",
+        "vitess",
+        "vitess_server",
+        "vitess_url",
+        "helm",
+    )
+)
+
+
+def needs_a_server(item: pytest.Item) -> bool:
+    """Whether a test starts a server of the production profile."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    names = set(getattr(item, "fixturenames", ()))
+    return (
+        any(True for _ in item.iter_markers("server"))
+        or any(str(one).startswith(SERVERS) for one in params.values())
+        or bool(names & STARTED)
+        or any("redis" in name for name in names)
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        named = [mark.args[0] for mark in item.iter_markers("server")]
-        params = getattr(getattr(item, "callspec", None), "params", {})
-        if any(name in BUILT for name in named) or any(
-            str(one).startswith("vitess") for one in params.values()
-        ):
+        if item.path.parent.name == "contract" and needs_a_server(item):
             item.add_marker(pytest.mark.long)
