@@ -12,13 +12,14 @@ from tests.redis_server import RedisServer, redis_own  # noqa: F401
 
 from tradepost.infra.cache.kit import Kit, open_kit
 from tradepost.infra.storage.sqlite import SqliteStorage
-from tradepost.kernel.tx import Tx
+from tradepost.kernel.tx import Signal, Tx
 from tradepost.kernel.world import SystemWorld
 from tradepost.stability.admission import Priority
 from tradepost.stability.hints import SOLD_OUT, STOCK_UP
 from tradepost.stability.keys import Key
 from tradepost.stability.limits import Asker
 from tradepost.stability.replies import Reply
+from tradepost.stability.signals import FORGET
 
 RULES = [{"name": "apps", "by": "app", "requests": 1, "per_ms": 60_000, "burst": 4}]
 VALUES: dict[str, Any] = {"limits.callers": RULES, "admission.capacity_per_s": 1_000}
@@ -75,6 +76,27 @@ async def test_alone_it_limits_and_admits_without_redis(db: SqliteStorage) -> No
     stop.set()
     await kit.run(stop)
     await kit.close()
+
+
+async def test_several_processes_without_redis_hear_each_other_out_of_the_database(db: SqliteStorage) -> None:
+    kit = open_kit(Keys(VALUES), db=db, world=SystemWorld(), available=none_left, alone=False, workers=2)
+    assert kit.shared is not None
+    heard: list[Signal] = []
+    kit.over(db).listen(heard.append)
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(kit.run(stop))
+    try:
+        await eventually(lambda: heard.count(Signal(FORGET, "")) >= 2)
+        await db.transact(0, say, SOLD_OUT, "sku_1/shop")
+        assert kit.shared.hints.get("sku_1/shop") is None
+        cells = kit.limiter.cells(ASKER)
+        assert sum([await kit.limiter.refuse(cells) is None for _ in range(6)]) == 2
+        assert kit.conditions() == {}
+        assert "redis_up" not in kit.gauges()
+    finally:
+        stop.set()
+        await running
+        await kit.close()
 
 
 async def test_two_processes_share_limits_capacity_hints_and_replies(

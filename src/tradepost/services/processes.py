@@ -53,6 +53,7 @@ def start(place: Place, stage: Stage, *, die_with_parent: bool = False) -> int:
     _write(folder / f"{stage.name}.json", msgspec.json.encode(record))
     pid_file = folder / f"{stage.name}.pid"
     pid_file.unlink(missing_ok=True)
+    (folder / f"{stage.name}.born").unlink(missing_ok=True)
     argv = _bound_to_us(stage.argv) if die_with_parent else stage.argv
     log = place.log / f"{stage.name}.log"
     pid = os.posix_spawn(
@@ -87,9 +88,12 @@ def find(place: Place, stage: str) -> int | None:
     record = _read_record(folder / f"{stage}.json")
     if record is None:
         return None
+    born = _read_born(folder / f"{stage}.born")
+    if born is not None and _started_then(born):
+        return born.pid
     with contextlib.suppress(OSError, ValueError):
         pid = int((folder / f"{stage}.pid").read_text("ascii"))
-        if _is_ours(folder, record, pid):
+        if _holds(pid, record.token) and _state(pid) is not None:
             return pid
     return _search(record.token)
 
@@ -145,15 +149,16 @@ def _gone(pid: int, patience_s: int) -> bool:
     return True
 
 
-def _is_ours(folder: Path, record: Record, pid: int) -> bool:
-    if _state(pid) is None:
-        return False
-    if _holds(pid, record.token):
-        return True
-    with contextlib.suppress(OSError, msgspec.DecodeError):
-        born = msgspec.json.decode((folder / f"{record.stage}.born").read_bytes(), type=Born)
-        return born == Born(pid, _ticks(pid) or -1, _boot())
-    return False
+def _started_then(born: Born) -> bool:
+    """Whether this pid is still the process that was written down; true while it becomes the server, too."""
+    return _state(born.pid) is not None and born == Born(born.pid, _ticks(born.pid) or -1, _boot())
+
+
+def _read_born(path: Path) -> Born | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Born)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def _search(token: str) -> int | None:

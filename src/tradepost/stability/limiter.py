@@ -27,7 +27,7 @@ class Limiter:
 
     `limits()` gives the rules in force; another tuple counts from the next request on, and a limit that keeps its
     name keeps what its callers have used. While the shared cells are down each process grants its part: the limit
-    divided by `workers()`. `now_us` is a monotonic clock.
+    divided by `workers()`; where there are none it is divided by `divided`. `now_us` is a monotonic clock.
     """
 
     def __init__(
@@ -36,11 +36,13 @@ class Limiter:
         now_us: Callable[[], int],
         shared: SharedCells | None = None,
         workers: Callable[[], int] = lambda: 1,
+        divided: int = 1,
     ) -> None:
         self._limits = limits
         self._now_us = now_us
         self._shared = shared
         self._workers = workers
+        self._divided = divided
         self._table = LimitTable(())
         self._local = LocalCells()
         self._shut: dict[str, int] = {}
@@ -58,7 +60,7 @@ class Limiter:
     async def refuse(self, cells: Sequence[Cell]) -> Refusal | None:
         """The refusal `limit.exceeded`, or None and every cell was charged."""
         if self._shared is None:
-            return self.refuse_here(cells)
+            return self.refuse_here(cells, self._divided)
         now_us = self._now_us()
         exceeded = self._find_shut(cells, now_us)
         if exceeded is None:

@@ -27,7 +27,7 @@ DELAYS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 SERIES_MAX = 2_000
 """Samples that all sources together may give to one scrape; further ones are left out and counted."""
 
-disable_created_metrics()  # a series more for each counter, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each counter, which nobody asks for
 log = logging.getLogger("tradepost.telemetry")
 Kind = Literal["counter", "gauge", "histogram"]
 

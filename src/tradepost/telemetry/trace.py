@@ -14,10 +14,10 @@ _CARRIED = b',"traceparent":"'
 _CARRIED_SIZE = len(_CARRIED) + 55 + 2
 SAMPLED = 1
 
-_trace_id: ContextVar[str] = ContextVar("tradepost_trace_id", default="")
+TRACE_ID: ContextVar[str] = ContextVar("tradepost_trace_id", default="")
 _traceparent: ContextVar[str] = ContextVar("tradepost_traceparent", default="")
 
-trace_id = _trace_id.get
+trace_id = TRACE_ID.get
 """The 32 hexadecimal letters of the request or delivery under way, empty outside one."""
 
 traceparent = _traceparent.get
@@ -52,12 +52,12 @@ def write_parent(trace: str, span: str) -> str:
 @contextlib.contextmanager
 def bound(trace: str, parent: str = "") -> Iterator[None]:
     """Let everything inside know its trace id, and the recorded span it belongs to if there is one."""
-    before = _trace_id.set(trace)
+    before = TRACE_ID.set(trace)
     before_parent = _traceparent.set(parent)
     try:
         yield
     finally:
-        _trace_id.reset(before)
+        TRACE_ID.reset(before)
         _traceparent.reset(before_parent)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tradepost.infra.cache.nobody import Nobody
 from tradepost.infra.cache.redis_cache import RedisCache
 from tradepost.infra.cache.redis_cells import RedisCells
 from tradepost.infra.cache.redis_link import RedisLink
@@ -16,6 +17,7 @@ from tradepost.infra.cache.redis_shares import RedisShares
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 from tradepost.stability.admission import Admission
+from tradepost.stability.cache import Cache
 from tradepost.stability.hints import SharedHints
 from tradepost.stability.keys import Key
 from tradepost.stability.limiter import Limiter
@@ -32,10 +34,10 @@ Available = Callable[[Sequence[str]], Awaitable[Mapping[str, int]]]
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes through Redis; every part goes on without it."""
+    """What processes tell each other through Redis; every part goes on without it. `link` is None without Redis."""
 
-    link: RedisLink
-    cache: RedisCache
+    link: RedisLink | None
+    cache: Cache
     signals: SharedSignals
     hints: SharedHints
     replies: Replies
@@ -63,20 +65,22 @@ class Kit(msgspec.Struct, frozen=True, kw_only=True):
         """Close connections; after `run` has ended."""
         if self.shared is not None:
             await self.shared.cache.close()
-            await self.shared.link.close()
+            if self.shared.link is not None:
+                await self.shared.link.close()
 
     def gauges(self) -> Mapping[str, int]:
         """Numbers for /metrics, by name."""
         found = {**self.limiter.gauges(), **self.admission.gauges()}
         if self.shared is not None:
-            for part in (self.shared.link, self.shared.signals, self.shared.replies):
-                found |= part.gauges()
+            found |= {**self.shared.signals.gauges(), **self.shared.replies.gauges()}
+            found |= {} if self.shared.link is None else self.shared.link.gauges()
             found["shared_hints"] = len(self.shared.hints)
         return found
 
     def conditions(self) -> Mapping[str, bool]:
         """What health tells beside readiness: a process without Redis is welcome to traffic, and says so."""
-        return {} if self.shared is None else {"redis": self.shared.link.is_up}
+        link = None if self.shared is None else self.shared.link
+        return {} if link is None else {"redis": link.is_up}
 
 
 def open_kit(
@@ -87,37 +91,48 @@ def open_kit(
     available: Available,
     redis_url: str = "",
     namespace: str = "tp",
+    alone: bool = True,
     workers: int = 1,
     news: Mapping[str, str] | None = None,
 ) -> Kit:
-    """The kit of this process; `get` reads a key of the config centre. With a `redis_url` it needs a running loop.
+    """The kit of this process; `get` reads a key of the config centre. Unless `alone` it needs a running loop.
 
-    `workers` is how many processes share the limits before Redis has told. `news` names the topic by type of event
-    for what the database tells about offers and sellers; it must be complete, or be None: then caches forget.
+    `alone` says that no other process changes this database; with a `redis_url` it says nothing. `workers` is how
+    many processes share the limits before Redis has told. `news` names the topic by type of event for what the
+    database tells about offers and sellers; it must be complete, or be None: then caches forget now and then.
     """
     rules, terms = limit_rules(get), admission_terms(get)
-    if not redis_url:
-        return Kit(
-            limiter=Limiter(rules, _now_us, workers=lambda: workers),
-            admission=Admission(terms, None, workers),
-        )
     origin = f"{world.chance(64):016x}"
-    link = RedisLink(redis_url, now_ms=_now_ms, chance=world.chance)
-    cache = RedisCache(link, chance=world.chance, now_ms=_now_ms, namespace=namespace)
-    admission = Admission(terms, RedisShares(link, origin, namespace), workers)
+    if redis_url:
+        link = RedisLink(redis_url, now_ms=_now_ms, chance=world.chance)
+        cache = RedisCache(link, chance=world.chance, now_ms=_now_ms, namespace=namespace)
+        admission = Admission(terms, RedisShares(link, origin, namespace), workers)
+        limiter = Limiter(rules, _now_us, RedisCells(link, namespace), lambda: admission.workers)
+        shared = _share(db, link, cache, available, origin, news)
+    else:
+        admission = Admission(terms, None, workers)
+        limiter = Limiter(rules, _now_us, divided=workers)
+        shared = None if alone else _share(db, None, Nobody(), available, origin, news)
+    return Kit(limiter=limiter, admission=admission, shared=shared)
+
+
+def _share(
+    db: Storage,
+    link: RedisLink | None,
+    cache: Cache,
+    available: Available,
+    origin: str,
+    news: Mapping[str, str] | None,
+) -> Shared:
     poll = None if news is None else StreamNews(db, news, now_ms=_now_ms).read
     hints = SharedHints(cache, available, now_ms=_now_ms, origin=origin)
     db.listen(hints.note)
-    return Kit(
-        limiter=Limiter(rules, _now_us, RedisCells(link, namespace), lambda: admission.workers),
-        admission=admission,
-        shared=Shared(
-            link=link,
-            cache=cache,
-            signals=SharedSignals(db, cache, topics=TOPICS, origin=origin, poll=poll),
-            hints=hints,
-            replies=Replies(cache),
-        ),
+    return Shared(
+        link=link,
+        cache=cache,
+        signals=SharedSignals(db, cache, topics=TOPICS, origin=origin, poll=poll),
+        hints=hints,
+        replies=Replies(cache),
     )
 
 
