@@ -45,7 +45,7 @@ docs: $(VENV)/.run-ready ## write the generated reference again
 	$(BIN)/python tools/generate_reference.py
 
 lock: ## lock every dependency with hashes and no index address
-	for set in run production test build; do bash tools/lock.sh $$set; done
+	for set in run test build; do bash tools/lock.sh $$set; done
 
 clean:
 	rm -rf $(VENV) dist bench-out .mypy_cache .ruff_cache .hypothesis

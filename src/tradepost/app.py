@@ -13,24 +13,16 @@ from pathlib import Path
 import msgspec
 
 from tradepost.events import Runtime
-from tradepost.infra.config.opening import followed
-from tradepost.infra.payments.opening import providers as open_providers
 from tradepost.infra.payments.sandbox import SandboxProvider
-from tradepost.infra.storage import backup, opening
-from tradepost.infra.storage.group import GROUP_BOUNDS
 from tradepost.infra.storage.migrate import schema_is_current, upgrade
-from tradepost.infra.storage.moving import Progress, TableReport, move
-from tradepost.infra.storage.opening import OpenStorage, is_file, open_storage
-from tradepost.infra.storage.sqlite import FileOwner
+from tradepost.infra.storage.sqlite import GROUP_BOUNDS, SqliteStorage
 from tradepost.infra.storage.sqlite_reader import SqliteReader
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Consumer, Sweep, Task
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import SystemWorld, World
-from tradepost.settings import DEMO_KEYS, SECRET_FILE, Mode, Settings, signing_secret, write_private
-from tradepost.stability.desk import ConfigDesk
-from tradepost.stability.switches import EVENTS_SLOW_LANE, Switches
+from tradepost.settings import DEMO_KEYS, Mode, Settings, signing_secret
 from tradepost.surfaces.api.platform import Groups, Limits, Platform
 from tradepost.surfaces.api.vitals import Vitals
 from tradepost.trade import (
@@ -45,22 +37,16 @@ from tradepost.trade import (
     payments,
 )
 
-Reader = opening.Reader
-"""The storage's `read` for commands that look while a server runs."""
 DATABASE_FILE = "tradepost.db"
 SANDBOX_FILE = "sandbox-provider.jsonl"
-SANDBOX_SHARED_FILE = "sandbox-provider.db"
 SANDBOX_EVERY_S = 0.2
-SLOW_CONSUMERS = frozenset({"orders.seller_view"})
-"""Consumers that move neither money nor stock: they may wait."""
 log = logging.getLogger("tradepost")
+Reader = SqliteReader
+"""The storage's `read` without owning the file."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a platform is wired from; a simulation brings its own.
-
-    `counted` is the storage where it tells of its groups; `further` adds readiness checks.
-    """
+    """What a platform is wired from; a simulation brings its own. `further` adds readiness checks."""
 
     db: Storage
     world: World
@@ -69,20 +55,12 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     owner: str = ""
     sandbox: SandboxProvider | None = None
-    counted: OpenStorage | None = None
-    config: ConfigDesk | None = None
-    switches: Switches = msgspec.field(default_factory=Switches)
     further: dict[str, Callable[[], bool]] = {}
 
 
 def database_path(settings: Settings) -> Path:
     """Where the shop's one file lies."""
     return Path(settings.server.data_dir) / DATABASE_FILE
-
-
-def database_of(settings: Settings) -> Path | str:
-    """The address of the shop's database, or the path of its file."""
-    return settings.storage.url or database_path(settings)
 
 
 def consumers() -> list[Consumer]:
@@ -121,19 +99,17 @@ def wire(parts: Parts) -> Platform:
         db,
         world,
         consumers=consumers(),
-        slow=SLOW_CONSUMERS,
-        held=lambda: parts.switches.is_on(EVENTS_SLOW_LANE),
         tasks=tasks(parts),
         sweeps=sweeps(parts),
         owner=parts.owner,
     )
-    counted = parts.counted
+    sqlite = db if isinstance(db, SqliteStorage) else None
     vitals = Vitals(
         db,
         world,
         runtime,
         context.hints,
-        depth=counted.depth if counted else None,
+        depth=sqlite.depth if sqlite else None,
         further=parts.further,
     )
     return Platform(
@@ -150,22 +126,12 @@ def wire(parts: Parts) -> Platform:
             import_bytes_max=settings.limits.import_bytes_max,
         ),
         checks=vitals.checks,
-        gauges=_gauges(vitals, parts),
+        gauges=vitals.gauges,
         groups=lambda: (
-            Groups(bounds=GROUP_BOUNDS, counts=counted.groups, calls=counted.calls) if counted else None
+            Groups(bounds=GROUP_BOUNDS, counts=sqlite.groups, calls=sqlite.calls) if sqlite else None
         ),
         sandbox=None if settings.mode is Mode.PRODUCTION else parts.sandbox,
-        config=parts.config,
-        switches=parts.switches,
     )
-
-
-def _gauges(vitals: Vitals, parts: Parts) -> Callable[[], Awaitable[Mapping[str, int]]]:
-    async def gauges() -> Mapping[str, int]:
-        live = {} if parts.config is None else parts.config.live.gauges()
-        return {**await vitals.gauges(), **live, **parts.switches.gauges()}
-
-    return gauges
 
 
 def _checkout(parts: Parts) -> checkout.Context:
@@ -193,7 +159,6 @@ def _checkout(parts: Parts) -> checkout.Context:
         quantity_max=settings.limits.quantity_max,
         quote_ttl_ms=chosen.quote_ttl_ms,
         hold_ttl_ms=chosen.hold_ttl_ms,
-        switches=parts.switches,
     )
 
 
@@ -207,50 +172,40 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextlib.asynccontextmanager
 async def open_app(settings: Settings, *, world: World | None = None) -> AsyncIterator[App]:
-    """The shop on its database: migrated and wired, its runtime not running; closed in the end.
+    """The shop on its file: migrated and wired, its runtime not running; closed in the end.
 
-    Raises Refusal `storage.*` and `settings.*`.
+    Raises Refusal `storage.in_use`, `storage.schema_newer` and `settings.*`.
     """
     world = world or SystemWorld()
     secret = signing_secret(settings)
-    where, folder = database_of(settings), Path(settings.server.data_dir)
-    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything is served
-    upgrade(where)
-    chosen = settings.storage
-    async with contextlib.AsyncExitStack() as closing:
-        db = open_storage(
-            where, writer=chosen.writer.value, group_max=chosen.group_max, writers=chosen.writers
+    path = database_path(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    upgrade(path)
+    db = SqliteStorage(path, writer=settings.storage.writer.value, group_max=settings.storage.group_max)
+    sandbox = SandboxProvider(world, sandbox_secret(secret), path=path.with_name(SANDBOX_FILE))
+    providers = payments.Providers(sandbox, call_timeout_ms=settings.payments.call_timeout_ms)
+    platform = wire(
+        Parts(
+            db=db,
+            world=world,
+            providers=providers,
+            secret=secret,
+            settings=settings,
+            owner=f"file {path.name}",
+            sandbox=sandbox,
+            further={"schema": lambda: schema_is_current(path)},
         )
-        sandbox = SandboxProvider(
-            world,
-            sandbox_secret(secret),
-            path=folder / SANDBOX_FILE if is_file(where) else None,
-            shared=None if is_file(where) else folder / SANDBOX_SHARED_FILE,
-        )
-        closing.callback(sandbox.close)
-        closing.push_async_callback(db.close)
-        centre, live = await closing.enter_async_context(followed(settings, world))
-        platform = wire(
-            Parts(
-                db=db,
-                world=world,
-                providers=await closing.enter_async_context(open_providers(settings, world, sandbox)),
-                secret=secret,
-                settings=settings,
-                owner=f"file {DATABASE_FILE}" if is_file(where) else "",
-                sandbox=sandbox,
-                counted=db,
-                config=ConfigDesk(db, world, centre, live),
-                switches=Switches(live),
-                further={"schema": lambda: schema_is_current(where)},
-            )
-        )
-        sandbox.deliver_to(webhooks_to(platform))
+    )
+    sandbox.deliver_to(webhooks_to(platform))
+    try:
         if settings.mode is Mode.PRODUCTION:
             await refuse_demo_keys(platform, settings.security.operator_key)
         if settings.security.operator_key:
             await parties.bootstrap_operator(db, world, settings.security.operator_key)
         yield App(platform=platform, sandbox=sandbox, settings=settings)
+    finally:
+        await db.close()
+        sandbox.close()
 
 
 async def refuse_demo_keys(platform: Platform, operator_key: str = "") -> None:
@@ -291,8 +246,6 @@ async def running(app: App) -> AsyncIterator[None]:
         asyncio.ensure_future(app.platform.runtime.run(stop)),
         asyncio.ensure_future(_run_sandbox(app, stop)),
     ]
-    if app.platform.config is not None:
-        work.append(asyncio.ensure_future(app.platform.config.run(stop)))
     try:
         yield
     finally:
@@ -311,43 +264,5 @@ async def _run_sandbox(app: App, stop: asyncio.Event) -> None:
 
 
 def open_reader(settings: Settings) -> Reader:
-    """The shop for looking only, while servers use it. Raises Refusal `storage.not_found`, `storage.unreachable`."""
-    return opening.open_reader(database_of(settings))
-
-
-def back_up(settings: Settings, to: Path, progress: backup.Progress) -> None:
-    """Copy a running shop's file and its secret into a new folder. Raises Refusal `backup.*`."""
-    _copy_shop(database_path(settings), to / DATABASE_FILE, progress)
-
-
-def restore_from(settings: Settings, source: Path, progress: backup.Progress) -> None:
-    """Make a shop from a copy, where there is none. Raises Refusal `backup.*`."""
-    _copy_shop(source / DATABASE_FILE, database_path(settings), progress)
-
-
-def _copy_shop(source: Path, target: Path, progress: backup.Progress) -> None:
-    backup.copy_database(source, target, progress)
-    for name in (SECRET_FILE, SANDBOX_FILE):
-        kept = source.with_name(name)
-        if kept.exists() and not target.with_name(name).exists():
-            write_private(target.with_name(name), kept.read_bytes())
-
-
-async def move_shop(settings: Settings, to: str, progress: Progress) -> list[TableReport]:
-    """Copy the shop of a file into the database at an address and prove that both are equal.
-
-    Raises Refusal `move.*`, `storage.in_use` while somebody else has the file, and what the address refuses.
-    """
-    path = database_path(settings)
-    source = SqliteReader(path)
-    owner = FileOwner(str(path))
-    try:
-        upgrade(to)
-        target = open_storage(to, writer="thread", group_max=64, writers=2)
-        try:
-            return await move(source, target, progress)
-        finally:
-            await target.close()
-    finally:
-        source.close()
-        owner.release()
+    """The shop's file for looking only, while a server may own it. Raises Refusal `storage.not_found`."""
+    return SqliteReader(database_path(settings))

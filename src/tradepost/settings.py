@@ -19,10 +19,8 @@ from msgspec import Meta
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
 
 PREFIX = "TRADEPOST_"
-PUBLIC_URL = "https://api.stripe.com"
 _SHORT = {"DATA_DIR": ("server", "data_dir"), "HOST": ("server", "host"), "PORT": ("server", "port")}
 SECRET_BYTES_MIN = 32
-SECRET_FILE = "signing-secret"  # noqa: S105 - a file name
 
 declare_problems(
     {
@@ -78,58 +76,17 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8700
     data_dir: Annotated[str, Meta(description="Folder of the database and the generated secret.")] = "data"
-    workers: Annotated[
-        int,
-        Meta(ge=1, le=64, description="API processes on one port; more than one needs a shared database."),
-    ] = 1
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the database is and how it is written."""
+    """How the database is written."""
 
-    url: Annotated[
-        str,
-        Meta(
-            description="mysql://user:password@host:port/database or vitess://...; empty is one SQLite file in the"
-            " data folder."
-        ),
-    ] = ""
-    writers: Annotated[
-        int, Meta(ge=1, le=16, description="Transactions at once for each shard; a SQLite file has one.")
-    ] = 2
     writer: Annotated[WriterKind, Meta(description="Run the writer in a thread or in its own process.")] = (
         WriterKind.PROCESS
     )
     group_max: Annotated[
         int, Meta(ge=1, le=4_096, description="Most writes committed together; 1 commits each alone.")
     ] = 64
-
-
-class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What several processes share for speed."""
-
-    url: Annotated[
-        str, Meta(description="redis://:password@host:port/0; empty keeps it in each process's own memory.")
-    ] = ""
-
-
-class MessagingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How events travel."""
-
-    url: Annotated[
-        str, Meta(description="rocketmq://host:port of the proxy; empty delivers inside the process.")
-    ] = ""
-
-
-class ConfigSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where values that change while the shop runs are kept."""
-
-    url: Annotated[
-        str, Meta(description="http://host:port of etcd; empty is a watched file in the data folder.")
-    ] = ""
-    instance: Annotated[str, Meta(description="Name of this process in rules that choose by instance.")] = (
-        "main"
-    )
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -189,35 +146,6 @@ class CheckoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ] = ("presale",)
 
 
-class StripeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Charging through Stripe. Secrets are named by reference only: env:NAME or file:PATH."""
-
-    api_key: Annotated[str, Meta(description="Where the secret key is: env:NAME or file:PATH.")] = (
-        "env:STRIPE_API_KEY"
-    )
-    webhook_secrets: Annotated[
-        str,
-        Meta(description="Where the endpoint's secrets are, separated by blanks; several while one rotates."),
-    ] = "env:STRIPE_WEBHOOK_SECRETS"
-    return_url: Annotated[
-        str,
-        Meta(description="Where buyers come back from their bank; {payment_id} is filled in."),
-    ] = ""
-    multicapture: Annotated[
-        bool,
-        Meta(description="Ask for several captures of one authorization; the account must have the feature."),
-    ] = False
-    allow_test_keys: Annotated[bool, Meta(description="Let production start with a test key.")] = False
-    base_url: Annotated[str, Meta(description="Stripe's API; another address is for tests.")] = PUBLIC_URL
-    connections_max: Annotated[
-        int, Meta(ge=1, le=1_000, description="Most connections to Stripe; further calls wait for one.")
-    ] = 64
-    connect_timeout_ms: Annotated[int, Meta(ge=10, le=60_000, description="Longest wait to connect.")] = 2_500
-    read_timeout_ms: Annotated[
-        int, Meta(ge=10, le=120_000, description="Longest silence within one answer of Stripe.")
-    ] = 8_000
-
-
 class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Calls to payment providers."""
 
@@ -225,7 +153,6 @@ class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     call_timeout_ms: Annotated[int, Meta(ge=10, le=120_000, description="Longest wait for a provider.")] = (
         10_000
     )
-    stripe: StripeSettings = StripeSettings()
 
 
 class Security(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -243,9 +170,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mode: Annotated[Mode, Meta(description="demo, development or production.")] = Mode.DEVELOPMENT
     server: Server = Server()
     storage: StorageSettings = StorageSettings()
-    cache: CacheSettings = CacheSettings()
-    messaging: MessagingSettings = MessagingSettings()
-    config: ConfigSettings = ConfigSettings()
     limits: Limits = Limits()
     checkout: CheckoutSettings = CheckoutSettings()
     payments: PaymentSettings = PaymentSettings()
@@ -299,18 +223,13 @@ def signing_secret(settings: Settings) -> bytes:
                 expected=f"{SECRET_BYTES_MIN} bytes or more",
             )
         return configured
-    path = Path(settings.server.data_dir) / SECRET_FILE
+    path = Path(settings.server.data_dir) / "signing-secret"
     try:
         return path.read_bytes()
     except FileNotFoundError:
         secret = os.urandom(SECRET_BYTES_MIN).hex().encode()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, secret)
+        file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+        with os.fdopen(file, "wb") as opened:
+            opened.write(secret)
         return secret
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Make a file that its owner alone can read; raises FileExistsError rather than overwrite one."""
-    file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-    with os.fdopen(file, "wb") as opened:
-        opened.write(content)

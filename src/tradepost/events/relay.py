@@ -1,8 +1,7 @@
 """The relay of one shard: under a lease it reads on from its cursor and gives the bus page after page.
 
 A page counts as relayed when the bus has taken it; only then the cursor moves. Dying anywhere in between repeats
-the page, which positions, inbox and deliveries make harmless. Behind a shared bus the cursor is written every 200 ms
-and at the end of the stream, for there nothing else would be in that commit.
+the page, which positions, inbox and deliveries make harmless.
 """
 
 from __future__ import annotations
@@ -18,13 +17,10 @@ from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 
 RELAY = "main"
-SLOW = "slow"
-"""The relay of consumers that a switch may hold back: a cursor of its own, so nobody else waits for them."""
 LEASE_MS = 10_000
 PAGE_ROWS = 512
 SPAN = 4_096
 SKIPPED_MAX = 4_096
-LATE_MS = 200
 
 
 class Relay:
@@ -40,9 +36,7 @@ class Relay:
         local: Local,
         deferred: Deferred,
         types: Sequence[str],
-        name: str = RELAY,
     ) -> None:
-        self._name = name
         self.shard = shard
         self._db = db
         self._world = world
@@ -55,8 +49,6 @@ class Relay:
         self._lease_until_ms = 0
         self._cursor = 0
         self._written = 0
-        self._written_at_ms = 0
-        self._is_late = False
 
     async def step(self) -> int:
         """Relay one page; how many events it passed, 0 at the end of the stream or without the lease."""
@@ -66,7 +58,7 @@ class Relay:
         stretch = await self._db.read(self.shard, store.look_ahead, after, self._types, SPAN, PAGE_ROWS)
         if stretch.types:
             await self._deliver(after, stretch)
-        elif stretch.upto - self._written > SKIPPED_MAX or (self._is_late and stretch.upto == after):
+        elif stretch.upto - self._written > SKIPPED_MAX:
             await self._advance(stretch.upto)
         self._cursor = stretch.upto
         return stretch.upto - after
@@ -75,7 +67,7 @@ class Relay:
         """Local consumers first; where nobody else waits for the stretch, the cursor moves in their commit."""
         until_ms = self._world.now_ms() + LEASE_MS
         others = sorted(stretch.types & self._bus_types)
-        lease = None if others else (self._name, self._owner, until_ms)
+        lease = None if others else (RELAY, self._owner, until_ms)
         try:
             moved = await self._local.take(self.shard, after, stretch, PAGE_ROWS, lease)
         except LeaseLost:
@@ -87,16 +79,13 @@ class Relay:
         if others:
             rows = await self._db.read(self.shard, store.scan, after, stretch.upto, PAGE_ROWS, others)
             await self._bus.publish(self.shard, rows, stretch.upto)
-        if not self._bus.is_shared or self._world.now_ms() - self._written_at_ms > LATE_MS:
-            await self._advance(stretch.upto)
-        else:
-            self._is_late = True
+        await self._advance(stretch.upto)
 
     async def release(self) -> None:
         """Give the lease back."""
         if self._lease_until_ms:
             self._lease_until_ms = 0
-            await self._db.transact(self.shard, store.free_lease, self._name, self._owner, self._cursor)
+            await self._db.transact(self.shard, store.free_lease, RELAY, self._owner, self._cursor)
 
     @property
     def cursor(self) -> int:
@@ -114,9 +103,7 @@ class Relay:
             return True
         held = self._lease_until_ms > now_ms
         until_ms = now_ms + LEASE_MS
-        cursor = await self._db.transact(
-            self.shard, store.take_lease, self._name, self._owner, now_ms, until_ms
-        )
+        cursor = await self._db.transact(self.shard, store.take_lease, RELAY, self._owner, now_ms, until_ms)
         if cursor is None:
             self._lease_until_ms = 0
             return False
@@ -128,12 +115,8 @@ class Relay:
 
     async def _advance(self, sequence: int) -> None:
         until_ms = self._world.now_ms() + LEASE_MS
-        if not await self._db.transact(
-            self.shard, store.advance, self._name, self._owner, sequence, until_ms
-        ):
+        if not await self._db.transact(self.shard, store.advance, RELAY, self._owner, sequence, until_ms):
             self._lease_until_ms = 0
             raise LeaseLost(f"shard {self.shard} is relayed by another process")
         self._written = sequence
-        self._written_at_ms = self._world.now_ms()
-        self._is_late = False
         self._lease_until_ms = until_ms

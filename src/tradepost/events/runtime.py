@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from tradepost.events import jobs
-from tradepost.events.bus import Bus, Deliver, DirectBus, Moment, Reminder
+from tradepost.events.bus import Bus, DirectBus
 from tradepost.events.deferred import Deferred
-from tradepost.events.intake import Intake, noting
 from tradepost.events.local import Local, is_local
 from tradepost.events.model import LeaseLost, Retry
-from tradepost.events.relay import RELAY as MAIN
-from tradepost.events.relay import SLOW, Relay
+from tradepost.events.relay import Relay
 from tradepost.events.subscriber import ConsumerSubscriber, TaskSubscriber
 from tradepost.events.sweeps import Sweeps
-from tradepost.kernel.events import Consumer, Sweep, Task, event_types
+from tradepost.kernel.events import Consumer, Sweep, Task
 from tradepost.kernel.tx import Signal, Storage
 from tradepost.kernel.world import World
 
@@ -30,11 +28,6 @@ log = logging.getLogger("tradepost.events")
 
 class Runtime:
     """Delivers every event of every shard to its subscriptions, and runs the sweeps.
-
-    Without a bus, or with one that this process has to itself, delivery stays in this process. With a shared one the
-    relay's work ends at the bus: every event goes there, and `run` takes part in every subscription beside other
-    processes. `slow` names consumers that wait while `held()` says so.
-    `moments` tell which events name a sweep's next work, for a bus that reminds.
 
     `owner` names the process in the leases: give a lasting one where only one process can own the data, and a
     restart goes on at once; an empty one is drawn, and another runtime waits until the lease ends (10 s).
@@ -51,56 +44,36 @@ class Runtime:
         owner: str = "",
         bus: Bus | None = None,
         retry: Retry | None = None,
-        moments: Sequence[Moment] = (),
-        slow: Collection[str] = (),
-        held: Callable[[], bool] = lambda: False,
     ) -> None:
         owner = owner or f"{world.chance(64):016x}"
         self._db = db
-        self._world = world
-        self._retry = retry or Retry()
-        self._bus = bus or DirectBus()
-        self._deferred = Deferred(db, world, self._retry)
-        self._events_wake = asyncio.Event()
-        self._deferred_wake = asyncio.Event()
-        types: set[str] = set(event_types()) if self._bus.is_shared else set()
+        self._deferred = Deferred(db, world, retry or Retry())
         local: list[ConsumerSubscriber] = []
-        unhurried: list[ConsumerSubscriber] = []
+        types: set[str] = set()
+        direct = bus is None
+        bus = bus or DirectBus()
         for consumer in consumers:
             subscriber = ConsumerSubscriber(db, world, consumer, self._deferred)
             self._deferred.register(consumer.name, subscriber)
-            if bus is None and is_local(db, subscriber):
-                (unhurried if consumer.name in slow else local).append(subscriber)
+            if direct and is_local(db, subscriber):
+                local.append(subscriber)
             else:
-                self._subscribe(consumer, subscriber.deliver, holds_back=True)
+                bus.subscribe(consumer.name, consumer.types, subscriber.deliver)
                 types.update(consumer.types)
         for task in tasks:
             acting = TaskSubscriber(task, self._deferred, TASK_TIMEOUT_S)
             self._deferred.register(task.name, acting)
-            self._subscribe(noting(task), acting.deliver, holds_back=False)
+            bus.subscribe(task.name, task.types, acting.deliver)
             types.update(task.types)
-        self._relays = self._make_relays(owner, local, sorted(types), MAIN)
-        self._slow_relays = self._make_relays(owner, unhurried, (), SLOW) if unhurried else []
-        self._held = held
-        self._sweeps = Sweeps(db, world, [*sweeps, *jobs.sweeps(db)])
-        self._bus.listen(moments, self._remind)
-        db.listen(self._hear)
-
-    def _make_relays(
-        self, owner: str, local: Sequence[ConsumerSubscriber], types: Sequence[str], name: str
-    ) -> list[Relay]:
-        together = Local(self._db, self._deferred, local)
-        return [
-            Relay(self._db, self._world, shard, owner, self._bus, together, self._deferred, types, name)
-            for shard in range(self._db.shards)
+        together = Local(db, self._deferred, local)
+        self._relays = [
+            Relay(db, world, shard, owner, bus, together, self._deferred, sorted(types))
+            for shard in range(db.shards)
         ]
-
-    def _subscribe(self, consumer: Consumer, deliver: Deliver, *, holds_back: bool) -> None:
-        if self._bus.is_shared:
-            wake = self._deferred_wake.set
-            intake = Intake(self._db, self._world, self._retry, consumer, wake, holds_back=holds_back)
-            deliver = intake.deliver
-        self._bus.subscribe(consumer.name, consumer.types, deliver)
+        self._sweeps = Sweeps(db, world, [*sweeps, *jobs.sweeps(db)])
+        self._events_wake = asyncio.Event()
+        self._deferred_wake = asyncio.Event()
+        db.listen(self._hear)
 
     def wake(self) -> None:
         """Look for events now."""
@@ -111,10 +84,6 @@ class Runtime:
         relay = self._relays[shard]
         return relay.cursor if relay.leads else 0
 
-    def bus_gauges(self) -> Mapping[str, int]:
-        """The numbers of the bus, see `Bus.gauges`."""
-        return self._bus.gauges()
-
     async def step(self) -> int:
         """One pass: a page of every shard, deliveries that are due, sweeps that are due; the number of things done.
 
@@ -122,7 +91,7 @@ class Runtime:
         """
         done = 0
         for relay in self._relays:
-            done += await self._relay(relay) + await self._relay_slowly(relay)
+            done += await self._relay(relay)
             if relay.leads:
                 done += await self._deferred.step(relay.shard)
                 done += await self._sweeps.step(relay.shard)
@@ -139,30 +108,23 @@ class Runtime:
         return total
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set: woken by commits with events, at least every 50 ms; then free the leases.
-
-        Raises Refusal `messaging.missing` when the bus lacks topics or groups.
-        """
+        """Work until `stop` is set: woken by commits with events, at least every 50 ms; then free the leases."""
         loops = [
             asyncio.ensure_future(self._loop(stop, self._events_wake, self._relay_all)),
             asyncio.ensure_future(self._loop(stop, self._deferred_wake, self._start_deferred)),
             asyncio.ensure_future(self._loop(stop, asyncio.Event(), self._sweep_all)),
-            asyncio.ensure_future(self._bus.run(stop)),
         ]
-        stopping = asyncio.ensure_future(stop.wait())
         try:
-            await asyncio.wait({stopping, *loops}, return_when=asyncio.FIRST_COMPLETED)
-            if not stop.is_set():  # only the bus ends by itself: it lacks what it needs
-                await loops[-1]
+            await stop.wait()
             self._events_wake.set()
             self._deferred_wake.set()
             await asyncio.gather(*loops)
         finally:
-            for loop in (stopping, *loops):
+            for loop in loops:
                 loop.cancel()
         await self._deferred.finish()
         await self._sweeps.finish()
-        for relay in (*self._slow_relays, *self._relays):
+        for relay in self._relays:
             with contextlib.suppress(Exception):  # the lease ends by itself
                 await relay.release()
 
@@ -192,16 +154,10 @@ class Runtime:
             log.warning("%s", error)
             return 0
 
-    async def _relay_slowly(self, relay: Relay) -> int:
-        """The slow lane of a shard moves in the process that leads it, and not while it is held."""
-        if not self._slow_relays or not relay.leads or self._held():
-            return 0
-        return await self._relay(self._slow_relays[relay.shard])
-
     async def _relay_all(self) -> int:
         passed = 0
         for relay in self._relays:
-            passed += await self._relay(relay) + await self._relay_slowly(relay)
+            passed += await self._relay(relay)
         if passed:
             self._deferred_wake.set()
         return passed
@@ -221,10 +177,6 @@ class Runtime:
             if relay.leads:
                 self._sweeps.start(relay.shard)
         return 0
-
-    async def _remind(self, reminder: Reminder) -> None:
-        if reminder.shard < self._db.shards:
-            await self._sweeps.now(reminder.sweep, reminder.shard)
 
     def _hear(self, signal: Signal) -> None:
         if signal.topic == "events":

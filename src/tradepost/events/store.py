@@ -154,12 +154,6 @@ def open_aggregates(tx: Tx) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in tx.query(sql, (WAITING, QUEUED))]
 
 
-def open_among(tx: Tx, keys: Sequence[tuple[int, str, str]]) -> list[str]:
-    """The aggregates of which something waits, among keys of (gene, consumer, aggregate id)."""
-    sql = "SELECT aggregate_id FROM deliveries WHERE state <> ? AND {keys}"
-    return [row[0] for row in tx.query_keys(sql, ("gene", "consumer", "aggregate_id"), keys, (DEAD,))]
-
-
 def put_deliveries(tx: Tx, wanted: Sequence[Delivery]) -> int:
     """Insert deliveries; the first of each aggregate may wait, the rest queue behind. Known ones stay as they are."""
     keys = list({(d.gene, d.consumer, d.aggregate_id) for d in wanted})

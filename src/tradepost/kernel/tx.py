@@ -54,19 +54,12 @@ class Tx(Protocol):
         ...
 
     def query_keys(
-        self,
-        sql: str,
-        columns: Sequence[str],
-        keys: Sequence[Sequence[Value]],
-        params: Sequence[Value] = (),
-        *,
-        lock: bool = False,
+        self, sql: str, columns: Sequence[str], keys: Sequence[Sequence[Value]], params: Sequence[Value] = ()
     ) -> list[Row]:
         """All rows whose key `columns` equal one of `keys`; the text has `{keys}` where that condition goes.
 
         Use it for composite keys: an IN list a column would ask for the cross product. `params` stand before
-        the condition in the text. Asked for in slices of 256 or more. With `lock` no other writer changes these
-        rows before this transaction ends; they are locked in ascending order, so that writers wait in one line.
+        the condition in the text. Asked for in slices of 256.
         """
         ...
 

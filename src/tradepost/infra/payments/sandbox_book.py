@@ -99,10 +99,6 @@ class Book:
         for delivery in account.due:
             heapq.heappush(self._due, (delivery.at_ms, account.payment_id))
 
-    def find(self, payment_id: str) -> Account | None:
-        """An account as it is now."""
-        return self.accounts.get(payment_id)
-
     def keep(self, account: Account) -> None:
         """Remember an account as it is now."""
         self.accounts[account.payment_id] = account

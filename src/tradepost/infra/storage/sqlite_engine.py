@@ -76,13 +76,7 @@ class SqliteTx:
         return rows
 
     def query_keys(
-        self,
-        sql: str,
-        columns: Sequence[str],
-        keys: Sequence[Sequence[Value]],
-        params: Sequence[Value] = (),
-        *,
-        lock: bool = False,
+        self, sql: str, columns: Sequence[str], keys: Sequence[Sequence[Value]], params: Sequence[Value] = ()
     ) -> list[Row]:
         """See `kernel.tx.Tx.query_keys`. A join drives the look-ups: half the time of an OR of as many keys."""
         rows: list[Row] = []
@@ -174,7 +168,7 @@ class SqliteEngine:
         rows = self.connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM events").fetchall()
         self.sequence = rows[0][0]
 
-    def begin(self, guarded: bool = False) -> None:
+    def begin(self) -> None:
         """Take the write lock. Raises TransactionLost when the database refuses."""
         self.tx.events.clear()
         self.tx.signals.clear()
@@ -197,13 +191,6 @@ class SqliteEngine:
                 sqlite3.Error
             ):  # it is gone either way; `begin` tells if the file is too
                 self.connection.execute("ROLLBACK")
-
-    def pause(self, attempt: int) -> None:
-        """No other writer can be in the way of a file's one writer."""
-
-    def close(self) -> None:
-        """Release the file."""
-        self.connection.close()
 
     def savepoint(self) -> None:
         """Mark where `undo` returns to."""
@@ -253,10 +240,3 @@ class SqliteEngine:
             self.connection.execute(sql)
         except sqlite3.Error as error:
             raise TransactionLost(str(error)) from error
-
-
-def open_engines(path: bytes, tickets: object) -> list[SqliteEngine]:
-    """The one engine of a file, for a writer process."""
-    engine = SqliteEngine(connect_writer(path.decode()), 0)
-    engine.load_sequence()
-    return [engine]

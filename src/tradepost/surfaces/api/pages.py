@@ -95,15 +95,6 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     checks: dict[str, bool] = {}
 
 
-class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether traffic is welcome, which switches are on, and alarms that do not stop traffic, by kind."""
-
-    status: str
-    checks: dict[str, bool]
-    degraded: tuple[str, ...]
-    alarms: dict[str, str]
-
-
 @ROUTES.add("GET", "/health/live", public=True, returns=Health, answer={"status": "up", "checks": {}})
 async def live(call: Call) -> Health:
     """Whether the process runs
@@ -114,11 +105,7 @@ async def live(call: Call) -> Health:
 
 
 @ROUTES.add(
-    "GET",
-    "/health/ready",
-    public=True,
-    returns=Readiness,
-    answer={"status": "ready", "checks": {"db": True}, "degraded": [], "alarms": {}},
+    "GET", "/health/ready", public=True, returns=Health, answer={"status": "ready", "checks": {"db": True}}
 )
 async def ready(call: Call) -> Answer:
     """Whether traffic is welcome now
@@ -127,14 +114,7 @@ async def ready(call: Call) -> Answer:
     """
     checks = dict(await call.platform.checks())
     well = all(checks.values())
-    desk = call.platform.config
-    found = Readiness(
-        status="ready" if well else "waiting",
-        checks=checks,
-        degraded=tuple(sorted(call.platform.switches.active)),
-        alarms={} if desk is None else {one.kind: one.detail for one in desk.live.alarms()},
-    )
-    body = msgspec.json.encode(found)
+    body = msgspec.json.encode(Health(status="ready" if well else "waiting", checks=checks))
     return Answer(body, 200 if well else 503, headers=() if well else ((b"retry-after", b"1"),))
 
 

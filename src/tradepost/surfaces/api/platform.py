@@ -10,8 +10,6 @@ import msgspec
 from tradepost.events import Runtime
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
-from tradepost.stability.desk import ConfigDesk
-from tradepost.stability.switches import Switches
 from tradepost.trade.cart import CartMemory
 from tradepost.trade.checkout import Context
 from tradepost.trade.parties import KeyRing
@@ -63,8 +61,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """The wired rooms. `checkout` brings offer book, sold-out hints, signing secret and terms.
 
     `checks` names what must be true before traffic is welcome; `gauges` gives numbers for /metrics by name, such
-    as queue depth and outbox lag, read when they are asked for. `sandbox` is None in production,
-    `config` where no config centre is followed.
+    as queue depth and outbox lag, read when they are asked for. `sandbox` is None in production.
     """
 
     db: Storage
@@ -78,6 +75,4 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     gauges: Callable[[], Awaitable[Mapping[str, int]]] = no_numbers
     groups: Callable[[], Groups | None] = lambda: None
     sandbox: Sandbox | None = None
-    config: ConfigDesk | None = None
-    switches: Switches = msgspec.field(default_factory=Switches)
     carts: CartMemory = msgspec.field(default_factory=CartMemory)

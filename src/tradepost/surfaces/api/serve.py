@@ -10,7 +10,6 @@ import msgspec
 
 from tradepost.kernel.errors import Refusal
 from tradepost.surfaces.api import raw
-from tradepost.surfaces.api.degrading import refuse_or_pass
 from tradepost.surfaces.api.metrics import Meter
 from tradepost.surfaces.api.once import InFlight
 from tradepost.surfaces.api.operation import ANYBODY, FORM, JSON, Answer, Call, Operation
@@ -31,7 +30,6 @@ class Server:
         self.platform = platform
         self.meter = Meter()
         self._in_flight = InFlight()
-        self._switches = platform.switches
 
     def trace_id(self) -> str:
         """A name for one failed request, for the log and the caller."""
@@ -52,8 +50,6 @@ class Server:
         except raw.Disconnected:
             return
         self.meter.count(operation.path, status, time.perf_counter() - started)
-        if self._switches.active:
-            headers = [*headers, self._switches.header]
         with suppress(OSError):
             if isinstance(body, bytes):
                 await raw.send_answer(send, status, body, media_type, headers)
@@ -65,8 +61,6 @@ class Server:
     ) -> Sent:
         """The answer, a problem document when something was refused or broke."""
         try:
-            if self._switches.active:
-                refuse_or_pass(operation, self._switches)
             call = await self._read(operation, path, scope, receive)
             if operation.keyed:
                 limits = self.platform.limits

@@ -19,11 +19,7 @@ app = cyclopts.App(
 )
 _order = cyclopts.App(name="order", help="Look at orders.")
 _ledger = cyclopts.App(name="ledger", help="Prove the books.")
-_config = cyclopts.App(name="config", help="Change settings of a running shop.")
-_services = cyclopts.App(name="services", help="Bring up, look at and take down the servers of production.")
 app.command(_order)
-app.command(_config)
-app.command(_services)
 app.command(_ledger)
 
 _HOME = "tradepost.surfaces.cli"
@@ -40,31 +36,6 @@ _COMMANDS: tuple[tuple[cyclopts.App, str, str, str], ...] = (
     (app, "bench", f"{_HOME}.bench:bench", "Measure every figure in one run: JSON and a page with plots."),
     (app, "points", f"{_HOME}.points:points", "Print which strategy answers for a scene."),
     (app, "export", f"{_HOME}.export:export", "Write a seller's catalogue or the event stream."),
-    (
-        app,
-        "migrate-data",
-        f"{_HOME}.move:migrate_data",
-        "Copy a SQLite shop into MySQL or Vitess, and prove it.",
-    ),
-    (app, "backup", f"{_HOME}.backup:backup", "Copy a running shop of one file, and prove the copy."),
-    (app, "restore", f"{_HOME}.backup:restore", "Make a shop from a copy, and prove it."),
-    (
-        app,
-        "drill",
-        f"{_HOME}.drill:drill",
-        "Flip a degradation switch under load and check what it promises.",
-    ),
-    (_config, "list", f"{_HOME}.config:list_keys", "Every key with its value and bounds."),
-    (_config, "get", f"{_HOME}.config:get", "One key: its value, version and rules."),
-    (_config, "set", f"{_HOME}.config:set_value", "Set a key in every process, with a reason."),
-    (_config, "diff", f"{_HOME}.config:diff", "What differs between two versions of a key."),
-    (_config, "history", f"{_HOME}.config:history", "Who set what, when and why."),
-    (_config, "rollback", f"{_HOME}.config:rollback", "Set a key back to an earlier version."),
-    (_config, "watch", f"{_HOME}.config:watch", "Print changes as they come."),
-    (_services, "up", f"{_HOME}.services:up", "Start servers, or find those there are."),
-    (_services, "status", f"{_HOME}.services:status", "Which servers run, and where."),
-    (_services, "fetch", f"{_HOME}.services:fetch", "Fetch and build what servers need, and start nothing."),
-    (_services, "down", f"{_HOME}.services:down", "Stop what `up` started."),
     (_order, "show", f"{_HOME}.order:show", "Show an order with everything that happened to it."),
     (_ledger, "check", f"{_HOME}.ledger:check", "Prove that ledger, payments, orders and stock agree."),
 )

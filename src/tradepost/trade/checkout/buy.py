@@ -9,7 +9,6 @@ import msgspec
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.market import Market
 from tradepost.markets import market
-from tradepost.stability.switches import COUPONS_OFF, QUOTE_CACHE_ONLY, refusal_of
 from tradepost.trade.checkout import rules
 from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.earlier import Asked
@@ -17,7 +16,6 @@ from tradepost.trade.checkout.model import Address, Particulars, Placement, Quot
 from tradepost.trade.checkout.placement import make_placement
 from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
 from tradepost.trade.inventory import Demand
-from tradepost.trade.pricing import no_adjustments
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,10 +117,6 @@ async def _price(
     offer_ids = [want.offer_id for want in wants]
     views, missing = context.book.peek(offer_ids)
     if missing:
-        if context.switches.is_on(QUOTE_CACHE_ONLY):
-            raise refusal_of(
-                "switch.quote_cache_only", "Some offers are not remembered here.", offer_ids=sorted(missing)
-            )
         views = await context.book.get(offer_ids)
     gene = gene_of(buyer_id)
     world = context.world
@@ -135,7 +129,6 @@ async def _price(
         at_ms=world.now_ms(),
         ttl_ms=ttl_ms,
         mint=lambda kind: world.mint(kind, gene),
-        adjust=no_adjustments if context.switches.is_on(COUPONS_OFF) else None,
     )
 
 

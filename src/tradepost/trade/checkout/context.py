@@ -6,7 +6,6 @@ import msgspec
 
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
-from tradepost.stability.switches import Switches
 from tradepost.trade.catalog import OfferBook
 from tradepost.trade.checkout.earlier import Earlier
 from tradepost.trade.checkout.model import Terms
@@ -27,4 +26,3 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     quantity_max: int = 100_000
     quote_ttl_ms: int = 900_000
     hold_ttl_ms: int = 45_000
-    switches: Switches = msgspec.field(default_factory=Switches)

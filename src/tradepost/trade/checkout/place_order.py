@@ -73,10 +73,9 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
         await _give_up(context, placement, home, held)
         return placed
     genes = tuple(sorted({gene_of(demand.sku_id) for demand in placement.hold.demands}))
-    confirmed = inventory.Confirmed(placement.checkout_id, genes)
     for shard in held:
         with contextlib.suppress(Refusal):  # the order stands: a deadline left behind finds it
-            await context.db.batch(shard, inventory.CONFIRM, confirmed)
+            await context.db.transact(shard, inventory.confirm_deadline, placement.checkout_id, genes)
     return placed
 
 

@@ -2,7 +2,6 @@
 
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
-    Adjust,
     Adjustment,
     Basket,
     BasketLine,
@@ -12,13 +11,11 @@ from tradepost.trade.pricing.model import (
     PriceLine,
     Proposal,
     ShippingCharge,
-    no_adjustments,
 )
 from tradepost.trade.pricing.rules import list_price, price
 
 __all__ = [
     "ADJUSTMENTS",
-    "Adjust",
     "Adjustment",
     "Basket",
     "BasketLine",
@@ -29,6 +26,5 @@ __all__ = [
     "Proposal",
     "ShippingCharge",
     "list_price",
-    "no_adjustments",
     "price",
 ]

@@ -6,7 +6,6 @@ from tradepost.surfaces.api.routes import (
     carts,
     catalog,
     checkouts,
-    config,
     events,
     keys,
     offers,
@@ -37,7 +36,6 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         parties,
         keys,
         events,
-        config,
         sandbox,
     )
     for operation in room.ROUTES.operations

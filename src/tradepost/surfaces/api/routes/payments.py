@@ -370,14 +370,7 @@ async def hear_webhook(call: Call) -> Heard:
     Signed as Standard Webhooks describes; sent twice it counts once.
     """
     platform = call.platform
-    try:
-        view = await payments.handle_webhook(
-            platform.db, platform.world, platform.providers, call.path["provider"], call.headers, call.raw
-        )
-    except Refusal as refusal:
-        if refusal.code != "payments.webhook_ignored":
-            raise
-        return Heard(
-            payment_id="", state="IGNORED"
-        )  # genuine and of no concern: the provider need not repeat it
+    view = await payments.handle_webhook(
+        platform.db, platform.world, platform.providers, call.path["provider"], call.headers, call.raw
+    )
     return Heard(payment_id=view.payment_id, state=view.state)
