@@ -1,4 +1,4 @@
-"""`python -m tradepost.testing.bench.bare_server PORT`: the HTTP server of the shop with nothing behind it."""
+"""`python -m tradepost.testing.bench.bare_server PORT`: uvicorn with nothing behind it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def answer_ok(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def main() -> None:
-    """Serve it as `tradepost serve` serves the shop."""
+    """Serve it on uvicorn as it comes, without the shop's joined writes."""
     config = uvicorn.Config(
         answer_ok,
         port=int(sys.argv[1]),

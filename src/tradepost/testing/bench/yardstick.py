@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from tradepost.testing.bench.goals import make_figure
 from tradepost.testing.bench.model import Pace
 from tradepost.testing.bench.over_http import Found
 from tradepost.testing.bench.shop import Shop
-from tradepost.testing.torture.shop import pause
+from tradepost.testing.torture.shop import free_port, pause
 from tradepost.testing.wire import write_requests
 
 SERVER = "tradepost.testing.bench.bare_server"
@@ -28,9 +29,7 @@ def measure_yardstick(shop: Shop, tally: Tally, pace: Pace) -> Found:
     """Answer `ok` to the bytes of an order."""
     path = shop.folder / "yardstick.bin"
     write_requests(path, asking.place_requests(shop.plan, shop.plan.baskets, count=1))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port(random.Random())
     with _serving(port):
         rounds = [
             run_driver(port, ["--requests", str(path), "--repeat"], CONNECTIONS, min(pace.round_s, SHORT_S))

@@ -117,10 +117,10 @@ def reserve(tx: Tx, claims: Sequence[Claim]) -> None:
     Raises Refusal `inventory.hold_unknown`.
     """
     local = _kept_here(tx, claims)
-    owners = {(gene_of(sku_id), c.owner_id): None for c in local for sku_id, _ in c.items}
+    owners = _owners(local)
     if owners:
         # no look for earlier movements: a hold that was reserved is no longer held, so a repeat changes nothing
-        reserved = reserve_lines(local, store.lines_of(tx, list(owners)))
+        reserved = reserve_lines(local, store.lines_of(tx, owners))
         store.shift(tx, reserved.deltas)
         store.reserve_lines(tx, reserved.lines)
         store.insert_movements(tx, reserved.movements)
@@ -153,13 +153,18 @@ def put_back(tx: Tx, claims: Sequence[Claim]) -> None:
 
 def _apply(tx: Tx, kind: Movement, claims: Sequence[Claim]) -> None:
     local = _kept_here(tx, claims)
-    owners = {(gene_of(sku_id), c.owner_id): None for c in local for sku_id, _ in c.items}
+    owners = _owners(local)
     if not owners:
         return
     references = {(gene_of(sku_id), sku_id, c.reference): None for c in local for sku_id, _ in c.items}
     applied = [(row.sku_id, row.reference, row.kind) for row in store.movements_of(tx, list(references))]
-    settlement = settle(kind, local, store.lines_of(tx, list(owners)), applied)
+    settlement = settle(kind, local, store.lines_of(tx, owners), applied)
     write_settlement(tx, kind, settlement)
+
+
+def _owners(claims: Sequence[Claim]) -> list[tuple[int, str]]:
+    """(gene, owner) of every hold that the claims name, each once."""
+    return list(dict.fromkeys((gene_of(sku_id), c.owner_id) for c in claims for sku_id, _ in c.items))
 
 
 def _kept_here(tx: Tx, claims: Sequence[Claim]) -> Sequence[Claim]:
