@@ -59,7 +59,7 @@ class Tx(Protocol):
         """All rows whose key `columns` equal one of `keys`; the text has `{keys}` where that condition goes.
 
         Use it for composite keys: an IN list a column would ask for the cross product. `params` stand before
-        the condition in the text. Asked for in slices of 256.
+        the condition in the text. Asked for in slices of 512: two lines each of a whole batch.
         """
         ...
 

@@ -13,7 +13,7 @@ from tradepost.kernel.events import EventRow
 from tradepost.kernel.tx import Row, Signal, Taken, Value, marks
 
 IN_SLICE = 500
-KEYS_SLICE = 256
+KEYS_SLICE = 512
 _INSERT_EVENTS = (
     "INSERT INTO events (gene, aggregate_id, version, type, at_ms, payload, buyer_id, seller_id, sequence)"
     " VALUES (?,?,?,?,?,?,?,?,?)"
