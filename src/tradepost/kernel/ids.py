@@ -92,7 +92,7 @@ def check_id(identifier: str, kind: str, field: str = "") -> str:
         not identifier.startswith(prefix + "_")
         or len(body) != 26
         or body[0] > "7"
-        or any(letter not in _VALUES for letter in body)
+        or body.strip(ALPHABET)  # the letters that are none of the alphabet, and what lies between them
     ):
         raise Refusal(
             "id.invalid",

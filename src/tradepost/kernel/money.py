@@ -31,6 +31,8 @@ class Rounding(StrEnum):
 
 def divide(numerator: int, denominator: int, rounding: Rounding = Rounding.HALF_UP) -> int:
     """The quotient rounded to an integer by the named rule. Raises ZeroDivisionError for a zero denominator."""
+    if rounding is Rounding.HALF_UP and numerator >= 0 and denominator > 0:
+        return (2 * numerator + denominator) // (2 * denominator)  # the way of nearly every amount
     if denominator < 0:
         numerator, denominator = -numerator, -denominator
     if rounding is Rounding.FLOOR:

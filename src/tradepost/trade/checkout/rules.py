@@ -208,7 +208,8 @@ def check_address(address: Address, market: Market) -> dict[str, str]:
     """The filled parts of an address that has all its market requires. Raises `checkout.address_incomplete`."""
     parts = {name: value for name, value in msgspec.structs.asdict(address).items() if value}
     for name in market.address_required:
-        if not parts.get(name, "").strip():
+        value = parts.get(name, "")
+        if not value or value.isspace():
             raise Refusal(
                 "checkout.address_incomplete",
                 f"An address in {market.name} needs `{name}`.",
