@@ -138,6 +138,25 @@ def test_what_waits_is_sent_before_the_server_ends() -> None:
     assert asyncio.run(story()).endswith(b"/slow")
 
 
+def test_an_answer_that_still_waits_is_sent_before_an_idle_connection_is_closed() -> None:
+    async def story() -> bytes:
+        async with serving() as (port, server):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /one HTTP/1.1\r\nhost: x\r\n\r\n")
+            await reader.readuntil(b"/one\r\n\r\n/one")
+            (protocol,) = server.server_state.connections
+            assert isinstance(protocol, JoinedProtocol)
+            protocol._this_turn().write(protocol.transport, b"late")
+            protocol._idle_since = -1e9
+            protocol._close_idle()
+            async with asyncio.timeout(10):
+                rest = await reader.read()
+            writer.close()
+            return rest
+
+    assert asyncio.run(story()) == b"late"
+
+
 @pytest.mark.parametrize(
     "headers",
     [

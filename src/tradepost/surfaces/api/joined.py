@@ -8,6 +8,7 @@ of the loop leave together at its end, so that a client with many connections wa
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -128,7 +129,7 @@ class JoinedCycle:
 
 
 class JoinedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with joined answers. A connection is idle from `_idle_since` (seconds of the loop) on."""
+    """uvicorn's protocol with joined answers. A connection is idle from `_idle_since` (monotonic seconds) on."""
 
     _idle_since = 0.0
     _turn: ClassVar[Turn | None] = None
@@ -166,7 +167,10 @@ class JoinedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        self._idle_since = self.loop.time()
+        self._rest()
+
+    def _rest(self) -> None:
+        self._idle_since = time.monotonic()  # the loop's own time stands still during a long turn
         if self.timeout_keep_alive_task is None:
             self._watch(self.timeout_keep_alive)
 
@@ -187,10 +191,11 @@ class JoinedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = None
         if not self._idle_since:
             return  # a request is under way: its answer starts the next watch
-        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        left_s = self._idle_since + self.timeout_keep_alive - time.monotonic()
         if left_s > 0:
             self._watch(left_s)
         else:
+            self._this_turn().flush()  # after a turn of seconds the last answer may still wait
             self.timeout_keep_alive_handler()
 
 
