@@ -7,10 +7,13 @@ PORT ?= 8700
 DATA_DIR ?= data
 export PORT DATA_DIR
 
-.PHONY: run setup test test-long lint format bench sim docs lock clean
+.PHONY: run run-production setup test test-long lint format bench sim docs lock clean
 
 run: $(VENV)/.run-ready ## start the demo shop on http://127.0.0.1:$(PORT)
 	@exec $(BIN)/tradepost serve --demo
+
+run-production: $(VENV)/.production-ready ## the same shop on MariaDB, Redis, etcd and RocketMQ, in many processes
+	@exec bash tools/run_production.sh $(VENV)
 
 setup: $(VENV)/.run-ready ## create the environment, start nothing
 
@@ -18,10 +21,14 @@ $(VENV)/.run-ready: requirements/run.txt requirements/build.txt pyproject.toml
 	@bash tools/make_venv.sh $(PYTHON) $(VENV) run
 	@touch $@
 
+$(VENV)/.production-ready: requirements/production.txt requirements/build.txt pyproject.toml
+	@bash tools/make_venv.sh $(PYTHON) $(VENV) production
+	@touch $(VENV)/.run-ready $@
+
 $(VENV)/.test-ready: requirements/test.txt requirements/build.txt pyproject.toml
 	@bash tools/make_venv.sh $(PYTHON) $(VENV) test
-	@bash tools/test_prerequisites.sh
-	@touch $(VENV)/.run-ready $@
+	@bash tools/test_prerequisites.sh $(VENV)
+	@touch $(VENV)/.run-ready $(VENV)/.production-ready $@
 
 test: $(VENV)/.test-ready ## lint, types, layers, every test
 	@bash tools/run_tests.sh $(VENV)
@@ -45,7 +52,7 @@ docs: $(VENV)/.run-ready ## write the generated reference again
 	$(BIN)/python tools/generate_reference.py
 
 lock: ## lock every dependency with hashes and no index address
-	for set in run test build; do bash tools/lock.sh $$set; done
+	for set in run production test build; do bash tools/lock.sh $$set; done
 
 clean:
 	rm -rf $(VENV) dist bench-out .mypy_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 python tools/new_migration.py "Add coupons"     the next revision
 python tools/new_migration.py --again "Begin"   the newest revision anew, while no release has it
+python tools/new_migration.py "Take it away" --for-those-who-know 0006   one that takes something away
 """
 
 from __future__ import annotations
@@ -27,12 +28,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("message", help="an imperative sentence, such as 'Add coupons'")
     parser.add_argument("--again", action="store_true", help="replace the newest revision")
+    parser.add_argument(
+        "--for-those-who-know", metavar="REVISION", default="", help="it takes something away"
+    )
     asked = parser.parse_args()
     known = list(REVISIONS)
     if asked.again and known:
         for old in (FOLDER / "versions").glob(f"{known.pop()}_*.py"):
             old.unlink()
-    number = f"{len(known) + 1:04}"
+    floor = asked.for_those_who_know or (known[-1].partition(".")[2] if known else "")
+    number = f"{len(known) + 1:04}" + (f".{floor}" if floor else "")
     write_revision(number, asked.message)
     names = ", ".join(f'"{name}"' for name in [*known, number])
     init = FOLDER / "__init__.py"

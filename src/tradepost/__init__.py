@@ -1,3 +1,3 @@
 """Tradepost: a trading centre for content commerce."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -174,6 +174,7 @@ def make_platform(db: Storage, world: World, secret: bytes) -> Platform:
             secret=secret,
             settings=settings,
             sandbox=sandbox,
+            counted=db if isinstance(db, SqliteStorage) else None,
         )
     )
     sandbox.deliver_to(webhooks_to(platform))

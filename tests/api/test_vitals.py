@@ -201,3 +201,23 @@ def test_a_demo_is_refused_where_production_is_set(monkeypatch: pytest.MonkeyPat
     with pytest.raises(Refusal) as refused:
         read_settings(demo=True)
     assert refused.value.code == "settings.demo_keys"
+
+
+async def test_a_check_that_cannot_be_asked_does_not_hold(shop: Shop) -> None:
+    def away() -> bool:
+        raise Refusal("storage.unavailable", "gone")
+
+    assert not (await vitals_of(shop.platform, shop.platform.db, {"schema": away}).checks())["schema"]
+
+
+async def test_ready_tells_parts_that_are_away_and_warnings_in_words(shop: Shop) -> None:
+    words = "sync_binlog is 0: a crash may leave replicas without acknowledged orders"
+    platform = msgspec.structs.replace(
+        shop.platform, conditions=lambda: {"redis": False}, warnings=lambda: {"storage": words}
+    )
+    reply = await Client(create_asgi(platform)).get("/health/ready")
+    assert (reply.status, reply.json["parts"], reply.json["alarms"]) == (
+        200,
+        {"redis": False},
+        {"storage": words},
+    )

@@ -12,8 +12,8 @@ from sqlalchemy.schema import CreateTable
 from tradepost.infra.storage.migrate import load_tables
 from tradepost.infra.storage.tables.columns import METADATA, TIME_FIRST
 
-UNSHARDED = {"relay_cursors", "consumer_positions"}
-"""A row a shard, or a row a shard and consumer: they do not grow."""
+UNSHARDED = {"relay_cursors", "consumer_positions", "event_counters", "commit_marks"}
+"""A row a shard, a shard and consumer, or a writer: they do not grow."""
 
 
 def tables() -> list[Table]:

@@ -53,7 +53,7 @@ PLANTED: list[tuple[rules.Rule, str, str]] = [
     (rules.structs_stand_alone, "trade/orders/model.py", "class A(Order, frozen=True): pass"),
     (rules.front_doors_only, "trade/checkout/api.py", "from tradepost.trade.catalog.api import x"),
     (rules.front_doors_only, "surfaces/api/x.py", "from tradepost.trade.catalog import api"),
-    (rules.front_doors_only, "app.py", "import tradepost.trade.catalog.store"),
+    (rules.front_doors_only, "app/wiring.py", "import tradepost.trade.catalog.store"),
 ]
 
 
@@ -77,7 +77,7 @@ ALLOWED: list[tuple[rules.Rule, str, str]] = [
     ),
     (rules.sql_stays_in_store, "trade/orders/api.py", "def a():\n    '''Update the row.'''"),
     (rules.front_doors_only, "trade/catalog/api.py", "from tradepost.trade.catalog.store import x"),
-    (rules.front_doors_only, "app.py", "from tradepost.trade.orders import react"),
+    (rules.front_doors_only, "app/wiring.py", "from tradepost.trade.orders import react"),
     (rules.structs_stand_alone, "trade/orders/model.py", "class Placed(Event, frozen=True): pass"),
 ]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from tradepost.infra.storage.migrate import load_tables, schema_version, upgrade
+from tradepost.infra.storage.migrate import load_tables, schema_fits, schema_version, upgrade
 from tradepost.infra.storage.migrations import REVISIONS
 from tradepost.infra.storage.sqlite import SqliteStorage
 from tradepost.infra.storage.tables.columns import METADATA
@@ -42,7 +42,7 @@ def test_revisions_give_the_declared_tables(tmp_path: Path) -> None:
 
 def test_every_revision_is_listed_and_offers_no_downgrade() -> None:
     files = sorted(path for path in VERSIONS.glob("*.py") if path.name != "__init__.py")
-    assert [path.name[:4] for path in files] == list(REVISIONS)
+    assert [path.name.partition("_")[0] for path in files] == list(REVISIONS)
     assert not [path.name for path in files if "def downgrade" in path.read_text("utf-8")]
 
 
@@ -57,16 +57,32 @@ def test_a_current_file_is_left_alone_without_loading_alembic(tmp_path: Path) ->
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
 
 
-def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+def mark(path: Path, version: str) -> None:
+    """As if a newer release had migrated the file."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+        connection.commit()
+
+
+@pytest.mark.parametrize("version", ["9999", f"9999.{REVISIONS[-1]}", f"9999.{REVISIONS[0]}"])
+def test_a_file_that_a_newer_version_only_added_to_is_used_as_it_is(tmp_path: Path, version: str) -> None:
     path = tmp_path / "shop.db"
     upgrade(path)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        connection.commit()
+    mark(path, version)
+    assert upgrade(path) is False
+    assert schema_fits(path)
+    assert schema_version(path) == version
+
+
+def test_a_file_that_a_newer_version_took_from_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    upgrade(path)
+    mark(path, "9999.9998")
+    assert not schema_fits(path)
     with pytest.raises(Refusal) as refused:
         upgrade(path)
     assert refused.value.code == "storage.schema_newer"
-    assert "9999" in refused.value.detail
+    assert "9999.9998" in refused.value.detail
 
 
 def test_a_broken_migration_leaves_nothing_behind(tmp_path: Path) -> None:

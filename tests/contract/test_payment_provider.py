@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.contract.stripe_ground import authorize, capture, ground, refund
 
 from tradepost.infra.payments import standard_webhooks
 from tradepost.infra.payments.sandbox import LATE_MS, SandboxProvider
@@ -15,10 +17,8 @@ from tradepost.kernel.errors import Refusal
 from tradepost.testing.world import TestWorld
 from tradepost.trade.payments import (
     AuthorizeCall,
-    CaptureCall,
     PaymentProvider,
     ProviderEvent,
-    RefundCall,
     RefundStatus,
     Status,
     VoidCall,
@@ -27,40 +27,32 @@ from tradepost.trade.payments import (
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 VECTORS = json.loads((Path(__file__).parent.parent / "data" / "standard_webhooks.json").read_text())
 
-PROVIDERS: list[Callable[[TestWorld], PaymentProvider]] = [lambda world: SandboxProvider(world, SECRET)]
-"""One maker for each adapter; its method `sandbox_succeeds` stands for a payment that goes well."""
+Pay = Callable[..., AuthorizeCall]
+METHODS = {"sandbox": "sandbox_succeeds", "stripe": "pm_card_visa"}
+"""Each adapter's method that stands for a payment that goes well."""
+ONCE = {"sandbox": "sandbox_captures_once", "stripe": "pm_card_jcb"}
+"""Each adapter's method whose first capture releases the rest."""
 
 
-@pytest.fixture(params=PROVIDERS, ids=["sandbox"])
-def provider(request: pytest.FixtureRequest, world: TestWorld) -> PaymentProvider:
-    made: PaymentProvider = request.param(world)
-    return made
+@pytest.fixture(params=METHODS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The adapter under test: the sandbox in this process, or Stripe's over HTTP to its double."""
+    return str(request.param)
 
 
-def authorize(payment_id: str, *, capture: bool = False, method: str = "sandbox_succeeds") -> AuthorizeCall:
-    return AuthorizeCall(
-        key=f"{payment_id}.authorize.1",
-        payment_id=payment_id,
-        attempt=1,
-        amount_minor=1000,
-        currency="GBP",
-        method=method,
-        capture=capture,
-    )
+@pytest.fixture
+async def provider(kind: str, world: TestWorld) -> AsyncIterator[PaymentProvider]:
+    if kind == "sandbox":
+        yield SandboxProvider(world, SECRET)
+        return
+    async with ground(world) as made:
+        yield made.provider
 
 
-def capture(payment_id: str, number: int, amount: int) -> CaptureCall:
-    return CaptureCall(key=f"{payment_id}.capture.{number}", payment_id=payment_id, amount_minor=amount)
-
-
-def refund(payment_id: str, refund_id: str, attempt: int, amount: int) -> RefundCall:
-    return RefundCall(
-        key=f"{refund_id}.{attempt}",
-        payment_id=payment_id,
-        refund_id=refund_id,
-        attempt=attempt,
-        amount_minor=amount,
-    )
+@pytest.fixture
+def pay(kind: str) -> Pay:
+    """The call that begins a payment that goes well."""
+    return functools.partial(authorize, method=METHODS[kind])
 
 
 @pytest.fixture
@@ -68,28 +60,51 @@ def payment_id(world: TestWorld) -> str:
     return world.mint("payment", 5)
 
 
-async def test_authorize_is_idempotent_by_key(provider: PaymentProvider, payment_id: str) -> None:
-    first = await provider.authorize(authorize(payment_id))
+async def test_authorize_is_idempotent_by_key(provider: PaymentProvider, pay: Pay, payment_id: str) -> None:
+    first = await provider.authorize(pay(payment_id))
     assert (first.status, first.authorized_minor, first.captured_minor) == (Status.AUTHORIZED, 1000, 0)
     assert (first.payment_id, first.currency, first.attempt) == (payment_id, "GBP", 1)
-    assert await provider.authorize(authorize(payment_id)) == first
+    assert await provider.authorize(pay(payment_id)) == first
 
 
-async def test_authorize_and_capture_at_once(provider: PaymentProvider, payment_id: str) -> None:
-    fact = await provider.authorize(authorize(payment_id, capture=True))
+async def test_authorize_and_capture_at_once(provider: PaymentProvider, pay: Pay, payment_id: str) -> None:
+    fact = await provider.authorize(pay(payment_id, capture=True))
     assert (fact.authorized_minor, fact.captured_minor) == (1000, 1000)
 
 
-async def test_captures_are_cumulative_and_idempotent(provider: PaymentProvider, payment_id: str) -> None:
-    await provider.authorize(authorize(payment_id))
+async def test_captures_are_cumulative_and_idempotent(
+    provider: PaymentProvider, pay: Pay, payment_id: str
+) -> None:
+    await provider.authorize(pay(payment_id))
     totals = []
     for number, amount in ((1, 300), (1, 300), (2, 700), (2, 700), (3, 1)):
         totals.append((await provider.capture(capture(payment_id, number, amount))).captured_minor)
     assert totals == [300, 300, 1000, 1000, 1000]
 
 
-async def test_void_releases_what_is_left(provider: PaymentProvider, payment_id: str) -> None:
-    await provider.authorize(authorize(payment_id))
+async def test_where_one_capture_is_all_a_part_is_taken_only_as_the_last(
+    provider: PaymentProvider, kind: str, payment_id: str
+) -> None:
+    fact = await provider.authorize(authorize(payment_id, ONCE[kind]))
+    assert (fact.status, fact.captures_once) == (Status.AUTHORIZED, True)
+    refused = await provider.capture(capture(payment_id, 1, 300))
+    assert (refused.status, refused.captured_minor, refused.captures_once) == (Status.AUTHORIZED, 0, True)
+    for _ in range(2):
+        taken = await provider.capture(capture(payment_id, 1, 400, last=True))
+        assert (taken.status, taken.captured_minor, taken.authorized_minor) == (Status.VOIDED, 400, 1000)
+    assert (await provider.capture(capture(payment_id, 2, 600, last=True))).captured_minor == 400
+
+
+async def test_where_one_capture_is_all_the_whole_is_taken_at_once(
+    provider: PaymentProvider, kind: str, payment_id: str
+) -> None:
+    await provider.authorize(authorize(payment_id, ONCE[kind]))
+    taken = await provider.capture(capture(payment_id, 1, 1000))
+    assert (taken.status, taken.captured_minor) == (Status.AUTHORIZED, 1000)
+
+
+async def test_void_releases_what_is_left(provider: PaymentProvider, pay: Pay, payment_id: str) -> None:
+    await provider.authorize(pay(payment_id))
     await provider.capture(capture(payment_id, 1, 300))
     for _ in range(2):
         fact = await provider.void(VoidCall(key=f"{payment_id}.void.0", payment_id=payment_id))
@@ -98,19 +113,19 @@ async def test_void_releases_what_is_left(provider: PaymentProvider, payment_id:
 
 
 async def test_a_payment_voided_before_it_was_seen_is_never_taken(
-    provider: PaymentProvider, payment_id: str
+    provider: PaymentProvider, pay: Pay, payment_id: str
 ) -> None:
     fact = await provider.void(VoidCall(key=f"{payment_id}.void.0", payment_id=payment_id))
     assert fact.status is Status.VOIDED
-    fact = await provider.authorize(authorize(payment_id, capture=True))
+    fact = await provider.authorize(pay(payment_id, capture=True))
     assert (fact.status, fact.captured_minor) == (Status.VOIDED, 0)
 
 
 async def test_ask_tells_everything_or_nothing(
-    provider: PaymentProvider, payment_id: str, world: TestWorld
+    provider: PaymentProvider, pay: Pay, payment_id: str, world: TestWorld
 ) -> None:
     assert await provider.ask(payment_id) is None
-    await provider.authorize(authorize(payment_id, capture=True))
+    await provider.authorize(pay(payment_id, capture=True))
     refund_id = world.mint("refund", 5)
     answered = await provider.refund(refund(payment_id, refund_id, 1, 400))
     assert await provider.ask(payment_id) == answered
@@ -120,9 +135,9 @@ async def test_ask_tells_everything_or_nothing(
 
 
 async def test_refunds_are_idempotent_and_capped(
-    provider: PaymentProvider, payment_id: str, world: TestWorld
+    provider: PaymentProvider, pay: Pay, payment_id: str, world: TestWorld
 ) -> None:
-    await provider.authorize(authorize(payment_id, capture=True))
+    await provider.authorize(pay(payment_id, capture=True))
     first, second = world.mint("refund", 5), world.mint("refund", 5)
     one = await provider.refund(refund(payment_id, first, 1, 600))
     assert await provider.refund(refund(payment_id, first, 1, 600)) == one
@@ -203,7 +218,7 @@ async def test_sandbox_signed_nonsense_is_refused(world: TestWorld) -> None:
 async def test_sandbox_remembers_across_a_kill(world: TestWorld, payment_id: str, tmp_path: Path) -> None:
     path = tmp_path / "sandbox.jsonl"
     sandbox = SandboxProvider(world, SECRET, path=path)
-    paid = await sandbox.authorize(authorize(payment_id, capture=True))
+    paid = await sandbox.authorize(authorize(payment_id, "sandbox_succeeds", capture=True))
     late = world.mint("payment", 6)
     await sandbox.authorize(authorize(late, capture=True, method="sandbox_webhook_late"))
     with path.open("ab") as file:
@@ -211,7 +226,7 @@ async def test_sandbox_remembers_across_a_kill(world: TestWorld, payment_id: str
     inbox = Inbox()
     again = SandboxProvider(world, SECRET, inbox, path=path)
     assert await again.ask(payment_id) == paid
-    assert await again.authorize(authorize(payment_id, capture=True)) == paid
+    assert await again.authorize(authorize(payment_id, "sandbox_succeeds", capture=True)) == paid
     world.advance(LATE_MS)
     assert await again.run_due(world.now_ms()) == 1
     again.close()

@@ -33,7 +33,7 @@ NEEDS_ORDER = {"docs/how-to/cancel-and-refund.md", "docs/how-to/handle-dead-lett
 """Pages that begin with an order: the one of README is placed first."""
 
 NOT_RUN = {
-    "README.md": ["run", "test"],
+    "README.md": ["run", "run-production", "test"],
     "docs/tutorial/first-order.md": ["run"],
     "docs/how-to/cancel-and-refund.md": ["run"],
 }

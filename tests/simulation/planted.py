@@ -44,9 +44,9 @@ def inbox_off(patch: pytest.MonkeyPatch) -> type[FragileEngine]:
 class LateOutbox(FragileEngine):
     """Writes events in a transaction of their own, after the one that made them true."""
 
-    def begin(self) -> None:
+    def begin(self, guarded: bool = False) -> None:
         self.late: list[EventRow] = []
-        super().begin()
+        super().begin(guarded)
 
     def keep(self) -> None:
         self.late += self.tx.events

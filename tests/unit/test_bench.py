@@ -62,6 +62,7 @@ def report(per_second: float, **answers: int) -> LoadReport:
         codes=codes,
         failures={},
         latency=histogram.latency(),
+        refused=Histogram().latency(),
         service=histogram.latency(),
         conversations=Histogram().latency(),
         cpu_s=0.2,

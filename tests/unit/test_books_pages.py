@@ -21,7 +21,7 @@ def database() -> Iterator[MemoryDatabase]:
     opened.close()
 
 
-@pytest.mark.parametrize("sql", [store._ORDERS, store._PAYMENTS])
+@pytest.mark.parametrize("sql", [store.ORDERS_BY_TIME, store.PAYMENTS_BY_TIME])
 def test_a_page_walks_an_index(database: MemoryDatabase, sql: str) -> None:
     rows: list[Any] = database.run(lambda tx: tx.query("EXPLAIN QUERY PLAN " + sql, ("a", 10)))
     assert [row[3] for row in rows if "SEARCH" not in row[3]] == []

@@ -171,7 +171,7 @@ async def test_an_unknown_outcome_that_did_commit_is_kept(shop: Shop, db: TwoSha
 
 async def test_a_lost_confirmation_is_settled_by_the_reaper(shop: Shop, db: TwoShards) -> None:
     odd = await shop.offer(sku_gene=ODD)
-    db.refused["confirm_deadline"] = Refusal("storage.unavailable", "nobody knows")
+    db.refused["CONFIRM"] = Refusal("storage.unavailable", "nobody knows")
     with contextlib.suppress(Refusal):
         await shop.buy((odd, 1))
     assert (await shop.buy((odd, 1)))[1] is True

@@ -200,6 +200,34 @@ async def test_the_lease_keeps_a_second_relay_out(db: SqliteStorage, world: Test
     assert one.calls == 0
 
 
+async def test_a_lease_from_a_clock_that_was_wrong_is_taken_over(db: SqliteStorage, world: TestWorld) -> None:
+    ahead, effects = TestWorld(), Effects()
+    ahead.advance(world.now_ms() - ahead.now_ms() + 3_600_000)
+    await Runtime(db, ahead, consumers=[Effects().consumer()], owner="ahead").step()
+    heir = Runtime(db, world, consumers=[effects.consumer()], owner="heir")
+    await db.transact(0, emit, [row_of("a", 1)])
+    assert await heir.drain() == 0
+    world.advance(29_000)
+    assert await heir.drain() == 0, "its holder may still prolong it"
+    world.advance(2_000)
+    await heir.drain()
+    assert effects.calls == 1
+
+
+async def test_a_lease_that_moves_is_not_taken_over(db: SqliteStorage, world: TestWorld) -> None:
+    ahead, effects = TestWorld(), Effects()
+    ahead.advance(world.now_ms() - ahead.now_ms() + 3_600_000)
+    holder = Runtime(db, ahead, consumers=[Effects().consumer()], owner="ahead")
+    heir = Runtime(db, world, consumers=[effects.consumer()], owner="heir")
+    for _ in range(10):
+        await holder.step()
+        await db.transact(0, emit, [])
+        assert await heir.drain() == 0
+        world.advance(8_000)
+        ahead.advance(8_000)
+    assert effects.calls == 0
+
+
 async def test_a_relay_whose_lease_went_does_not_move_the_cursor(
     db: SqliteStorage, world: TestWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,9 +240,9 @@ async def test_the_reaper_frees_the_hold_of_a_checkout_that_never_came(shop: Sho
 
 
 async def test_a_confirmed_hold_is_not_reaped(shop: Shop) -> None:
-    genes = [gene_of(shop.sku_id)]
-    await shop.db.transact(0, inventory.confirm_deadline, shop.request.checkout_id, genes)
-    await shop.db.transact(0, inventory.confirm_deadline, shop.request.checkout_id, genes)
+    confirmed = inventory.Confirmed(shop.request.checkout_id, (gene_of(shop.sku_id),))
+    await shop.db.batch(0, inventory.CONFIRM, confirmed)
+    await shop.db.batch(0, inventory.CONFIRM, confirmed)
     assert await reap(shop, exists=False) == []
     assert await shop.figures() == (10, 5, 0)
 

@@ -44,6 +44,7 @@ NOW_AND_THEN = [
     ("sandbox_webhook_twice", "CAPTURED", "CAPTURED"),
     ("sandbox_webhook_first", "CAPTURED", "CAPTURED"),
     ("sandbox_webhook_late", "PENDING", "CAPTURED"),
+    ("sandbox_captures_once", "CAPTURED", "CAPTURED"),
     ("sandbox_refund_refused_once", "CAPTURED", "CAPTURED"),
     ("sandbox_refund_refused", "CAPTURED", "CAPTURED"),
 ]

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tradepost.kernel.errors import Refusal
-from tradepost.replay.history import HistoryLine, LineKind, RejectedLine, classify
+from tradepost.replay.history import HistoryLine, Invoice, LineKind, RejectedLine, classify
+from tradepost.replay.waves import waves
 from tradepost.surfaces.cli.replay import replay
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -193,7 +194,7 @@ def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     assert "InvoiceNo" in refused.value.expected
 
 
-@pytest.mark.parametrize("database", ["mysql://x/y", "sqlite://", "sqlite:///", "nonsense"])
+@pytest.mark.parametrize("database", ["oracle://x/y", "sqlite://", "sqlite:///", "nonsense"])
 def test_a_database_that_cannot_be_used_is_refused(database: str) -> None:
     with pytest.raises(Refusal) as refused:
         replay("online-retail", DATA / "history_small.csv", database=database)
@@ -207,3 +208,30 @@ def test_a_history_is_replayed_into_an_empty_shop_only(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refused:
         replay("online-retail", DATA / "history_small.csv", database=database)
     assert refused.value.code == "replay.database_invalid"
+
+
+def invoice(number: str, customer: str, minute: int) -> Invoice:
+    found = classify(
+        1, number, "A", "", "-1" if number[0] == "C" else "1", "2010-12-01 08:00", "1", customer, ""
+    )
+    assert isinstance(found, HistoryLine)
+    return Invoice(number=number, at_ms=minute * 60_000, customer=customer, country="", lines=(found,))
+
+
+@pytest.mark.parametrize(
+    ("history", "sizes"),
+    [
+        ([("1", "a", 0), ("2", "a", 1), ("3", "b", 2)], [3]),
+        ([("1", "a", 0), ("C2", "a", 1), ("3", "b", 2)], [1, 2]),
+        ([("C1", "a", 0), ("2", "a", 1)], [1, 1]),
+        ([("C1", "a", 0), ("C2", "a", 1)], [1, 1]),
+        ([("1", "a", 0), ("C2", "b", 1), ("3", "c", 2)], [3]),
+        ([("1", "", 0), ("C2", "", 1)], [2]),
+        ([("1", "a", 0), ("2", "b", 241)], [1, 1]),
+        ([(f"{number + 1}", "", 0) for number in range(130)], [128, 2]),
+    ],
+)
+def test_a_wave_holds_what_does_not_wait_for_each_other(
+    history: list[tuple[str, str, int]], sizes: list[int]
+) -> None:
+    assert [len(wave) for wave in waves([invoice(*one) for one in history])] == sizes

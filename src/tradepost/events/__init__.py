@@ -1,10 +1,12 @@
 """The events room: what follows from a commit is delivered at least once, in order per aggregate."""
 
 from tradepost.events.backlog import Backlog, probe, read_backlog
-from tradepost.events.bus import Bus, DirectBus
+from tradepost.events.bus import Bus, DirectBus, Moment, Reminder
 from tradepost.events.idempotency import Kept
+from tradepost.events.jobs import Kept as Retention
 from tradepost.events.letters import dead_letters, replay_dead_letter
 from tradepost.events.model import Retry
+from tradepost.events.outbox import Outbox, OutboxAlarm, read_outbox
 from tradepost.events.runtime import Runtime
 from tradepost.events.store import Delivery
 from tradepost.events.stream import StreamPage, aggregate_log, read_stream, stream_page
@@ -15,6 +17,11 @@ __all__ = [
     "Delivery",
     "DirectBus",
     "Kept",
+    "Moment",
+    "Outbox",
+    "OutboxAlarm",
+    "Reminder",
+    "Retention",
     "Retry",
     "Runtime",
     "StreamPage",
@@ -22,6 +29,7 @@ __all__ = [
     "dead_letters",
     "probe",
     "read_backlog",
+    "read_outbox",
     "read_stream",
     "replay_dead_letter",
     "stream_page",

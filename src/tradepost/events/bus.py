@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
+
+import msgspec
 
 from tradepost.kernel.events import EventRow
 
@@ -16,11 +18,41 @@ promise it says 0, as a broker must, whose queues run apart; then every event is
 """
 
 
+class Moment(msgspec.Struct, frozen=True):
+    """Events of this type name, in milliseconds in this field of theirs, when a sweep of their shard has work."""
+
+    type: str
+    field: str
+    sweep: str
+
+
+class Reminder(msgspec.Struct, frozen=True):
+    """A sweep of a shard has work from this moment on."""
+
+    sweep: str
+    shard: int
+    at_ms: int
+
+
+Hear = Callable[[Reminder], Awaitable[None]]
+"""Told of a reminder whose moment has come."""
+
+
 class Bus(Protocol):
-    """At least once, in order per aggregate. A broker adapter keys its queues by aggregate id."""
+    """At least once, in order per aggregate. A broker adapter keeps the events of one aggregate in one queue."""
+
+    is_shared: bool
+    """Whether other processes take part in the same subscriptions, so that no memory here is the whole truth."""
 
     def subscribe(self, name: str, types: Sequence[str], deliver: Deliver) -> None:
         """Deliver events of these types to `deliver` under a lasting name."""
+        ...
+
+    def listen(self, moments: Sequence[Moment], hear: Hear) -> None:
+        """Call `hear` when a moment that a published event named has come.
+
+        It may be called late, twice, in another process or not at all: the sweeps look by themselves.
+        """
         ...
 
     async def publish(self, shard: int, rows: Sequence[EventRow], upto: int) -> None:
@@ -30,9 +62,26 @@ class Bus(Protocol):
         """
         ...
 
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver what others and this process published until `stop` is set; pages under way are finished.
+
+        Raises Refusal `messaging.missing` when the bus lacks what it needs.
+        """
+        ...
+
+    def gauges(self) -> Mapping[str, int]:
+        """Numbers for /metrics and health, from memory alone."""
+        ...
+
+    async def close(self) -> None:
+        """Give connections back, after `run` has ended."""
+        ...
+
 
 class DirectBus:
     """Publishing is delivering: every subscription takes its rows at once and in this process."""
+
+    is_shared = False
 
     def __init__(self) -> None:
         self._subscriptions: list[tuple[frozenset[str], Deliver]] = []
@@ -40,6 +89,9 @@ class DirectBus:
     def subscribe(self, name: str, types: Sequence[str], deliver: Deliver) -> None:
         """See `Bus.subscribe`."""
         self._subscriptions.append((frozenset(types), deliver))
+
+    def listen(self, moments: Sequence[Moment], hear: Hear) -> None:
+        """See `Bus.listen`; the sweeps of this process are never late, so nobody is reminded."""
 
     async def publish(self, shard: int, rows: Sequence[EventRow], upto: int) -> None:
         """See `Bus.publish`; subscriptions run side by side and share the storage's group commit."""
@@ -52,3 +104,14 @@ class DirectBus:
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """See `Bus.run`; everything was delivered when it was published."""
+        await stop.wait()
+
+    def gauges(self) -> Mapping[str, int]:
+        """See `Bus.gauges`; there is nothing that the outbox does not tell."""
+        return {}
+
+    async def close(self) -> None:
+        """See `Bus.close`."""

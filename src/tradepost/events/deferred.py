@@ -72,25 +72,8 @@ class Deferred:
         self, shard: int, name: str, rows: Sequence[EventRow], errors: dict[str, BaseException]
     ) -> None:
         """See `Ledge.put`; putting the same rows again changes nothing."""
-        now_ms = self._world.now_ms()
-        seen: set[str] = set()
-        wanted = []
-        for row in rows:
-            error = errors.get(row.aggregate_id) if row.aggregate_id not in seen else None
-            seen.add(row.aggregate_id)
-            wanted.append(
-                Delivery(
-                    row.gene,
-                    name,
-                    row.aggregate_id,
-                    row.version,
-                    WAITING,
-                    0 if error is None else 1,
-                    now_ms if error is None else now_ms + self._delay_ms(1),
-                    "" if error is None else describe(error),
-                    now_ms,
-                )
-            )
+        wanted = as_deliveries(name, rows, errors, self._world, self._retry)
+        seen = {delivery.aggregate_id for delivery in wanted}
         self._puts += 1
         self._open.setdefault(name, {}).update(dict.fromkeys(seen, self._puts))
         await self._db.transact(shard, store.put_deliveries, wanted)
@@ -190,6 +173,32 @@ class Deferred:
 
     def _delay_ms(self, attempts: int) -> int:
         return self._retry.delay_ms(attempts, self._world.chance(16))
+
+
+def as_deliveries(
+    name: str, rows: Sequence[EventRow], errors: dict[str, BaseException], world: World, retry: Retry
+) -> list[Delivery]:
+    """The deliveries that let these rows wait; the first row of an aggregate in `errors` was tried once and failed."""
+    now_ms = world.now_ms()
+    seen: set[str] = set()
+    wanted = []
+    for row in rows:
+        error = errors.get(row.aggregate_id) if row.aggregate_id not in seen else None
+        seen.add(row.aggregate_id)
+        wanted.append(
+            Delivery(
+                row.gene,
+                name,
+                row.aggregate_id,
+                row.version,
+                WAITING,
+                0 if error is None else 1,
+                now_ms if error is None else now_ms + retry.delay_ms(1, world.chance(16)),
+                "" if error is None else describe(error),
+                now_ms,
+            )
+        )
+    return wanted
 
 
 def describe(error: BaseException) -> str:

@@ -1,7 +1,8 @@
 """The relay of one shard: under a lease it reads on from its cursor and gives the bus page after page.
 
 A page counts as relayed when the bus has taken it; only then the cursor moves. Dying anywhere in between repeats
-the page, which positions, inbox and deliveries make harmless.
+the page, which positions, inbox and deliveries make harmless. Behind a shared bus the cursor is written every 200 ms
+and at the end of the stream, for there nothing else would be in that commit.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 
 RELAY = "main"
+SLOW = "slow"
+"""The relay of consumers that a switch may hold back: a cursor of its own, so nobody else waits for them."""
 LEASE_MS = 10_000
 PAGE_ROWS = 512
 SPAN = 4_096
 SKIPPED_MAX = 4_096
+LATE_MS = 200
+DEAD_MS = 3 * LEASE_MS
+"""Whoever lives prolongs a lease long before: one that stood still for so long is nobody's, whatever its end says."""
 
 
 class Relay:
@@ -36,7 +42,9 @@ class Relay:
         local: Local,
         deferred: Deferred,
         types: Sequence[str],
+        name: str = RELAY,
     ) -> None:
+        self._name = name
         self.shard = shard
         self._db = db
         self._world = world
@@ -49,6 +57,10 @@ class Relay:
         self._lease_until_ms = 0
         self._cursor = 0
         self._written = 0
+        self._written_at_ms = 0
+        self._is_late = False
+        self._foreign_until_ms = 0
+        self._foreign_since_ms = 0
 
     async def step(self) -> int:
         """Relay one page; how many events it passed, 0 at the end of the stream or without the lease."""
@@ -58,7 +70,7 @@ class Relay:
         stretch = await self._db.read(self.shard, store.look_ahead, after, self._types, SPAN, PAGE_ROWS)
         if stretch.types:
             await self._deliver(after, stretch)
-        elif stretch.upto - self._written > SKIPPED_MAX:
+        elif stretch.upto - self._written > SKIPPED_MAX or (self._is_late and stretch.upto == after):
             await self._advance(stretch.upto)
         self._cursor = stretch.upto
         return stretch.upto - after
@@ -67,7 +79,7 @@ class Relay:
         """Local consumers first; where nobody else waits for the stretch, the cursor moves in their commit."""
         until_ms = self._world.now_ms() + LEASE_MS
         others = sorted(stretch.types & self._bus_types)
-        lease = None if others else (RELAY, self._owner, until_ms)
+        lease = None if others else (self._name, self._owner, until_ms)
         try:
             moved = await self._local.take(self.shard, after, stretch, PAGE_ROWS, lease)
         except LeaseLost:
@@ -79,13 +91,16 @@ class Relay:
         if others:
             rows = await self._db.read(self.shard, store.scan, after, stretch.upto, PAGE_ROWS, others)
             await self._bus.publish(self.shard, rows, stretch.upto)
-        await self._advance(stretch.upto)
+        if not self._bus.is_shared or self._world.now_ms() - self._written_at_ms > LATE_MS:
+            await self._advance(stretch.upto)
+        else:
+            self._is_late = True
 
     async def release(self) -> None:
         """Give the lease back."""
         if self._lease_until_ms:
             self._lease_until_ms = 0
-            await self._db.transact(self.shard, store.free_lease, RELAY, self._owner, self._cursor)
+            await self._db.transact(self.shard, store.free_lease, self._name, self._owner, self._cursor)
 
     @property
     def cursor(self) -> int:
@@ -103,9 +118,13 @@ class Relay:
             return True
         held = self._lease_until_ms > now_ms
         until_ms = now_ms + LEASE_MS
-        cursor = await self._db.transact(self.shard, store.take_lease, RELAY, self._owner, now_ms, until_ms)
+        dead_ms = self._foreign_until_ms if now_ms - self._foreign_since_ms > DEAD_MS else 0
+        cursor = await self._db.transact(
+            self.shard, store.take_lease, self._name, self._owner, now_ms, until_ms, dead_ms
+        )
         if cursor is None:
             self._lease_until_ms = 0
+            await self._watch_holder(now_ms)
             return False
         if not held:
             self._cursor = self._written = cursor
@@ -113,10 +132,20 @@ class Relay:
         self._lease_until_ms = until_ms
         return True
 
+    async def _watch_holder(self, now_ms: int) -> None:
+        """Remember since when somebody else's lease has not moved: its end may come from a clock that was wrong."""
+        _, until_ms = await self._db.read(self.shard, store.relay_position, self._name)
+        if until_ms != self._foreign_until_ms:
+            self._foreign_until_ms, self._foreign_since_ms = until_ms, now_ms
+
     async def _advance(self, sequence: int) -> None:
         until_ms = self._world.now_ms() + LEASE_MS
-        if not await self._db.transact(self.shard, store.advance, RELAY, self._owner, sequence, until_ms):
+        if not await self._db.transact(
+            self.shard, store.advance, self._name, self._owner, sequence, until_ms
+        ):
             self._lease_until_ms = 0
             raise LeaseLost(f"shard {self.shard} is relayed by another process")
         self._written = sequence
+        self._written_at_ms = self._world.now_ms()
+        self._is_late = False
         self._lease_until_ms = until_ms

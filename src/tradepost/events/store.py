@@ -100,8 +100,11 @@ def events_by_key(tx: Tx, keys: Sequence[tuple[int, str, int]]) -> dict[tuple[in
     return {(row.gene, row.aggregate_id, row.version): row for row in rows}
 
 
-def take_lease(tx: Tx, relay: str, owner: str, now_ms: int, until_ms: int) -> int | None:
-    """The relay's cursor when this owner now holds the shard's lease; None while somebody else does."""
+def take_lease(tx: Tx, relay: str, owner: str, now_ms: int, until_ms: int, dead_ms: int = 0) -> int | None:
+    """The relay's cursor when this owner now holds the shard's lease; None while somebody else does.
+
+    A foreign lease that ends at `dead_ms` is nobody's any more, though that moment is still to come.
+    """
     rows = tx.query(
         "SELECT sequence, owner, lease_until_ms FROM relay_cursors WHERE shard = ? AND relay = ?",
         (tx.shard, relay),
@@ -116,7 +119,7 @@ def take_lease(tx: Tx, relay: str, owner: str, now_ms: int, until_ms: int) -> in
     holder, held_until_ms = rows[0][1], rows[0][2]
     if holder == owner and held_until_ms == until_ms:
         return sequence
-    if holder != owner and held_until_ms > now_ms:
+    if holder != owner and held_until_ms > now_ms and held_until_ms != dead_ms:
         return None
     taken = tx.execute(
         "UPDATE relay_cursors SET owner = ?, lease_until_ms = ?"
@@ -152,6 +155,12 @@ def open_aggregates(tx: Tx) -> list[tuple[str, str]]:
     """(consumer, aggregate id) of everything that waits on this shard."""
     sql = "SELECT DISTINCT consumer, aggregate_id FROM deliveries WHERE state IN (?,?)"
     return [(row[0], row[1]) for row in tx.query(sql, (WAITING, QUEUED))]
+
+
+def open_among(tx: Tx, keys: Sequence[tuple[int, str, str]]) -> list[str]:
+    """The aggregates of which something waits, among keys of (gene, consumer, aggregate id)."""
+    sql = "SELECT aggregate_id FROM deliveries WHERE state <> ? AND {keys}"
+    return [row[0] for row in tx.query_keys(sql, ("gene", "consumer", "aggregate_id"), keys, (DEAD,))]
 
 
 def put_deliveries(tx: Tx, wanted: Sequence[Delivery]) -> int:
@@ -265,6 +274,27 @@ def relay_position(tx: Tx, relay: str) -> tuple[int, int]:
         "SELECT sequence, lease_until_ms FROM relay_cursors WHERE shard = ? AND relay = ?", (tx.shard, relay)
     )
     return (rows[0][0], rows[0][1]) if rows else (0, 0)
+
+
+def cursors(tx: Tx, relays: Sequence[str]) -> list[tuple[str, int]]:
+    """(relay, written cursor) of those of this shard's relays that ever ran."""
+    sql = "SELECT relay, sequence FROM relay_cursors WHERE shard = ? AND relay IN ({in})"
+    return [(row[0], row[1]) for row in tx.query_in(sql, relays, (tx.shard,))]
+
+
+def ages(tx: Tx, after: int, upto: int, limit: int) -> list[Row]:
+    """(gene, aggregate id, version, sequence, at_ms) of events with after < sequence <= upto, in order."""
+    sql = (
+        "SELECT gene, aggregate_id, version, sequence, at_ms FROM events WHERE sequence > ? AND sequence <= ?"
+        " ORDER BY sequence LIMIT ?"
+    )
+    return tx.query(sql, (after, upto, limit))
+
+
+def drop_events(tx: Tx, rows: Sequence[Row]) -> int:
+    """Delete events given as (gene, aggregate id, version, ...)."""
+    sql = "DELETE FROM events WHERE gene = ? AND aggregate_id = ? AND version = ?"
+    return tx.execute_many(sql, [row[:3] for row in rows])
 
 
 def count_deliveries(tx: Tx, states: Sequence[str], limit: int) -> int:

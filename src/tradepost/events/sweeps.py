@@ -37,6 +37,15 @@ class Sweeps:
                 self._running[place] = task
                 task.add_done_callback(partial(self._forget, place))
 
+    async def now(self, name: str, shard: int) -> None:
+        """Run one sweep on a shard without waiting for its turn, unless it runs already; an unknown name is nothing.
+
+        Any process may: acts are idempotent, so two that meet do no harm.
+        """
+        for sweep in self._sweeps:
+            if sweep.name == name and (name, shard) not in self._running:
+                await self._try(sweep, shard)
+
     def _forget(self, place: tuple[str, int], _: asyncio.Task[int]) -> None:
         self._running.pop(place, None)
 

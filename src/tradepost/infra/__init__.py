@@ -1,1 +1,1 @@
-"""Adapters of ports, nothing else; only app.py imports them."""
+"""Adapters of ports, nothing else; only app/ imports them."""

@@ -37,6 +37,9 @@ class Tx(Protocol):
     """One work's view of the open database transaction. Statements use `?` and run on SQLite and MySQL alike."""
 
     shard: int
+    time_first: bool
+    """Whether ids that sort by time lead the keys here, as in one file, and not the gene, as where rows are spread: for
+    scans of a whole table, which have to follow its key."""
 
     def keeps(self, gene: int) -> bool:
         """Whether this transaction's shard keeps the rows of a gene."""
@@ -54,12 +57,20 @@ class Tx(Protocol):
         ...
 
     def query_keys(
-        self, sql: str, columns: Sequence[str], keys: Sequence[Sequence[Value]], params: Sequence[Value] = ()
+        self,
+        sql: str,
+        columns: Sequence[str],
+        keys: Sequence[Sequence[Value]],
+        params: Sequence[Value] = (),
+        *,
+        lock: bool = False,
     ) -> list[Row]:
         """All rows whose key `columns` equal one of `keys`; the text has `{keys}` where that condition goes.
 
         Use it for composite keys: an IN list a column would ask for the cross product. `params` stand before
-        the condition in the text. Asked for in slices of 512: two lines each of a whole batch.
+        the condition in the text. Asked for in slices of 512 (two lines each of a whole batch) on SQLite. With
+        `lock` no other writer changes these rows before this transaction ends; they are locked in ascending order,
+        so that writers wait in one line.
         """
         ...
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from tradepost.app import App
 from tradepost.books import check_books, merge_books
@@ -14,11 +16,16 @@ from tradepost.kernel.tx import Tx
 from tradepost.replay.history import CURRENCY, HistoryLine, Invoice, LineKind, RejectedLine, by_invoice
 from tradepost.replay.report import Report
 from tradepost.replay.stocking import MARKET, Shelf, stock_up
+from tradepost.replay.waves import waves
 from tradepost.testing.world import TestWorld
 from tradepost.trade import aftersales, checkout, fulfilment, inventory, ledger, orders, payments
 
 DAY_MS = 86_400_000
 FINDINGS_SHOWN = 20
+TRIES = 20
+"""How often an order is placed again that was refused only because others were faster."""
+AGAIN = frozenset({"inventory.contended", "version.conflict", "storage.overloaded"})
+T = TypeVar("T")
 METHOD = "sandbox_succeeds"
 ADDRESS = checkout.Address(
     name="Customer", line1="1 High Street", city="Town", postcode="AA1 1AA", country="GB"
@@ -57,7 +64,7 @@ class Replay:
             self.world.set_now(min(line.at_ms for line in known) - DAY_MS)
         rows = len({(line.code, line.price_e4) for line in known if line.kind is LineKind.SALE})
         shelf = await stock_up(self.db, self.world, known, lambda done: self._advance("stocking", done, rows))
-        await self.app.platform.runtime.drain()
+        await self._settle()
         await self._follow(by_invoice(known), shelf)
         await self._finish()
         await self._reconcile(known, shelf)
@@ -65,22 +72,40 @@ class Replay:
         return self.report
 
     async def _follow(self, invoices: list[Invoice], shelf: Shelf) -> None:
-        steps = {
-            LineKind.SALE: self._sell,
-            LineKind.RETURN: self._take_back,
-            LineKind.WRITE_OFF: self._write_off,
-            LineKind.ADJUSTMENT: self._adjust,
-        }
         total = sum(len(invoice.lines) for invoice in invoices)
         done = 0
         self.report.invoices = len({invoice.number for invoice in invoices})
-        for invoice in invoices:
-            self.world.set_now(max(invoice.at_ms, self.world.now_ms()))
-            await steps[invoice.lines[0].kind](invoice, shelf)
-            done += len(invoice.lines)
+        for wave in waves(invoices):
+            self.world.set_now(max(wave[-1].at_ms, self.world.now_ms()))
+            await self._run_wave(wave, shelf)
+            done += sum(len(invoice.lines) for invoice in wave)
             self._advance("replaying", done, total)
 
-    async def _sell(self, invoice: Invoice, shelf: Shelf) -> None:
+    async def _run_wave(self, wave: list[Invoice], shelf: Shelf) -> None:
+        """Everything of a wave side by side, step by step; counted in the order of the history."""
+        kinds = {kind: [invoice for invoice in wave if invoice.lines[0].kind is kind] for kind in LineKind}
+        sales = kinds[LineKind.SALE]
+        if sales:
+            views = await asyncio.gather(*(self._sell(invoice, shelf) for invoice in sales))
+            await self._settle()
+            await self._ship([order.order_id for view in views if view is not None for order in view.orders])
+            for invoice, view in zip(sales, views, strict=True):
+                if view is not None:
+                    self._count_sale(invoice, view)
+        for invoice in kinds[LineKind.WRITE_OFF]:
+            await self._write_off(invoice, shelf)
+        for invoice in kinds[LineKind.ADJUSTMENT]:
+            await self._adjust(invoice, shelf)
+        if kinds[LineKind.RETURN]:
+            await asyncio.gather(*(self._take_back(invoice) for invoice in kinds[LineKind.RETURN]))
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Let everything that follows from what happened so far happen too."""
+        await self.app.platform.runtime.drain(side_by_side=True)
+
+    async def _sell(self, invoice: Invoice, shelf: Shelf) -> checkout.CheckoutView | None:
+        """Quote, place and pay an invoice; None when it was refused, which is counted."""
         context = self.app.platform.checkout
         wants = [
             checkout.Want(offer_id=shelf.offers[(line.code, line.price_e4)], quantity=line.quantity)
@@ -103,24 +128,28 @@ class Replay:
                 currency=CURRENCY,
             )
             placement = await checkout.accept_quote(context, token, request)
-            view, _ = await checkout.place_order(context, placement)
+            view, _ = await _patiently(lambda: checkout.place_order(context, placement))
         except Refusal as refusal:
             self.report.reject(refusal.code, len(invoice.lines))
-            return
+            return None
         if placement.intent is not None:
             platform = self.app.platform
             await payments.charge(platform.db, platform.world, platform.providers, placement.intent)
-        await self.app.platform.runtime.drain()
-        for summary in view.orders:
-            await self._ship(summary.order_id)
-        self._count_sale(invoice, view)
+        return view
 
-    async def _ship(self, order_id: str) -> None:
-        gene = gene_of(order_id)
-        shard, now_ms = self.db.shard_of(gene), self.world.now_ms()
-        package_id = self.world.mint("package", gene)
-        await self.db.transact(shard, _ship_and_deliver, order_id, package_id, now_ms)
-        await self.app.platform.runtime.drain()
+    async def _ship(self, order_ids: list[str]) -> None:
+        now_ms = self.world.now_ms()
+        sent = [
+            (order_id, self.world.mint("package", gene_of(order_id)), self.db.shard_of(gene_of(order_id)))
+            for order_id in order_ids
+        ]
+        await asyncio.gather(
+            *(
+                self.db.transact(shard, _ship_and_deliver, order_id, package_id, now_ms)
+                for order_id, package_id, shard in sent
+            )
+        )
+        await self._settle()
 
     def _count_sale(self, invoice: Invoice, view: checkout.CheckoutView) -> None:
         report = self.report
@@ -134,7 +163,7 @@ class Replay:
                 kept = self._bought.setdefault((invoice.customer, line.code), [])
                 kept.append((order_id, number, line.description))
 
-    async def _take_back(self, invoice: Invoice, shelf: Shelf) -> None:
+    async def _take_back(self, invoice: Invoice) -> None:
         for line in invoice.lines:
             self.report.return_lines += 1
             if not invoice.customer:
@@ -154,7 +183,6 @@ class Replay:
                 self.report.returns_partial += 1
             else:
                 self.report.refuse_return(reason)
-        await self.app.platform.runtime.drain()
 
     async def _return(self, order_id: str, line_no: int, wanted: int) -> int:
         """Return as many of the wanted units as this line still has; how many those were."""
@@ -222,7 +250,7 @@ class Replay:
         """Let the timers that are due run: the last orders complete."""
         for _ in range(3):
             self.world.advance(DAY_MS)
-            await self.app.platform.runtime.drain()
+            await self._settle()
 
     async def _reconcile(self, lines: list[HistoryLine], shelf: Shelf) -> None:
         report, db = self.report, self.db
@@ -260,3 +288,15 @@ class Replay:
 def _ship_and_deliver(tx: Tx, order_id: str, package_id: str, at_ms: int) -> None:
     fulfilment.ship(tx, order_id, package_id, "history", package_id[-12:], at_ms)
     fulfilment.deliver_order(tx, order_id, at_ms)
+
+
+async def _patiently(act: Callable[[], Awaitable[T]]) -> T:
+    """What `act` answers, asked again while it is refused for contention alone, at most 20 times."""
+    for _ in range(TRIES - 1):
+        try:
+            return await act()
+        except Refusal as refusal:
+            if refusal.code not in AGAIN:
+                raise
+            await asyncio.sleep(0)
+    return await act()

@@ -34,7 +34,8 @@ _SECOND = 1_000_000_000
 
 
 class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run measured. `latency` counts from the intended start, `service` from the moment of sending.
+    """What one run measured. `latency` counts from the intended start, `service` from the moment of sending;
+    `refused` is the part of `latency` whose answers had status 400 or more.
 
     `codes` counts the `code` member of problem documents; `failures` counts requests without an answer by
     cause; `conversations` times whole conversations; `cpu_share` is the driver's own CPU time over elapsed.
@@ -49,6 +50,7 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     codes: dict[str, int]
     failures: dict[str, int]
     latency: Latency
+    refused: Latency
     service: Latency
     conversations: Latency
     cpu_s: float
@@ -110,6 +112,7 @@ class LoadDriver:
         self._problems: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._latency, self._service, self._whole = Histogram(), Histogram(), Histogram()
+        self._refused = Histogram()
 
     def run(self) -> LoadReport:
         """Drive the load to its end and report."""
@@ -139,6 +142,7 @@ class LoadDriver:
             codes=dict(sorted(self._problems.items())),
             failures=dict(self._failures),
             latency=self._latency.latency(),
+            refused=self._refused.latency(),
             service=self._service.latency(),
             conversations=self._whole.latency(),
             cpu_s=round(cpu_s, 6),
@@ -291,6 +295,8 @@ class LoadDriver:
         self._service.note((now - connection.sent) // 1000)
         status = data[9:12]
         self._statuses[status] += 1
+        if status >= b"400":
+            self._refused.note((now - connection.intended) // 1000)
         if self._codes and status >= b"400":
             at = data.find(b'"code":"', end)
             if at > 0:

@@ -1,1 +1,1 @@
-"""The bus port's broker adapters. Delivery in this process is `events.DirectBus`; RocketMQ comes with production."""
+"""The bus port on RocketMQ 5. Delivery in one process is `events.DirectBus`."""

@@ -9,6 +9,7 @@ import msgspec
 
 from tradepost.infra.payments import standard_webhooks
 from tradepost.infra.payments.sandbox_book import Account, Book, Delivery
+from tradepost.infra.payments.sandbox_shared import SharedBook
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.world import World
 from tradepost.trade.payments import (
@@ -40,6 +41,7 @@ METHODS: dict[str, str] = {
     "sandbox_webhook_twice": "paid at once, its webhook comes twice",
     "sandbox_webhook_first": "the webhook comes before the answer to the call",
     "sandbox_webhook_late": "pending, cannot be voided, paid two hours later",
+    "sandbox_captures_once": "paid; of what is set aside one capture can be made, which releases the rest",
     "sandbox_refund_refused_once": "paid at once; each refund is refused once",
     "sandbox_refund_refused": "paid at once; every refund is refused",
 }
@@ -61,6 +63,7 @@ _encode = msgspec.json.Encoder().encode
 class SandboxProvider:
     """See `PaymentProvider`. `deliver(headers, body)` is where its webhooks go; one that raises is sent again.
 
+    Its memory is this process's own, kept in the file `path`, or the file `shared` of several processes.
     Nothing happens by itself: `run_due(now_ms)` does what has fallen due, `settle()` everything there is.
     """
 
@@ -71,13 +74,14 @@ class SandboxProvider:
         deliver: Deliver | None = None,
         *,
         path: Path | None = None,
+        shared: Path | None = None,
         name: str = "sandbox",
     ) -> None:
         self.name = name
         self._world = world
         self._key = standard_webhooks.decode_secret(secret)
         self._deliver = deliver
-        self._book = Book(path)
+        self._book = Book(path) if shared is None else SharedBook(shared)
 
     def deliver_to(self, deliver: Deliver) -> None:
         """Name where webhooks go, once that is known."""
@@ -85,7 +89,7 @@ class SandboxProvider:
 
     async def authorize(self, call: AuthorizeCall) -> ProviderFact:
         """See `PaymentProvider.authorize`. Raises TimeoutError for the method that times out."""
-        account = self._book.accounts.get(call.payment_id)
+        account = self._book.find(call.payment_id)
         if account is None:
             account = Account(payment_id=call.payment_id)
         if call.key in account.keys or account.voided:
@@ -152,16 +156,18 @@ class SandboxProvider:
         """See `PaymentProvider.capture`."""
         account = self._known(call.payment_id)
         if call.key not in account.keys:
-            fits = account.captured + call.amount_minor <= account.authorized and not account.voided
-            if fits and call.amount_minor > 0:
+            total = account.captured + call.amount_minor
+            fits = total <= account.authorized and not account.voided and call.amount_minor > 0
+            if fits and (call.last or total == account.authorized or not account.captures_once):
                 account.keys.append(call.key)
-                account.captured += call.amount_minor
+                account.captured = total
+                account.voided = account.captures_once and total < account.authorized
                 self._book.keep(account)
         return account.fact(self.name)
 
     async def void(self, call: VoidCall) -> ProviderFact:
         """See `PaymentProvider.void`. The late method is past voiding."""
-        account = self._book.accounts.get(call.payment_id) or Account(payment_id=call.payment_id)
+        account = self._book.find(call.payment_id) or Account(payment_id=call.payment_id)
         too_late = account.method == "sandbox_webhook_late" and not account.authorized
         whole = account.authorized and account.captured == account.authorized
         if not (account.voided or too_late or whole):
@@ -193,7 +199,7 @@ class SandboxProvider:
 
     async def ask(self, payment_id: str) -> ProviderFact | None:
         """See `PaymentProvider.ask`."""
-        account = self._book.accounts.get(payment_id)
+        account = self._book.find(payment_id)
         return account.fact(self.name) if account is not None else None
 
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> ProviderEvent:
@@ -205,7 +211,7 @@ class SandboxProvider:
             raise Refusal("payments.webhook_invalid", str(error), field="body") from error
 
     def _known(self, payment_id: str) -> Account:
-        account = self._book.accounts.get(payment_id)
+        account = self._book.find(payment_id)
         if account is None:
             raise Refusal("payments.not_found", f"The sandbox has no payment {payment_id[:60]!r}.")
         return account

@@ -45,6 +45,11 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
     due: list[Delivery] = msgspec.field(default_factory=list)
     events: int = 0
 
+    @property
+    def captures_once(self) -> bool:
+        """Whether its first capture is its last."""
+        return self.method == "sandbox_captures_once"
+
     def fact(self, name: str) -> ProviderFact:
         """What the provider says about it now."""
         return ProviderFact(
@@ -60,6 +65,7 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
             reference=f"{name}_{self.payment_id[-26:]}" if self.method else "",
             reason=self.reason,
             refunds=tuple(self.refunds.values()),
+            captures_once=self.captures_once and self.authorized > 0,
         )
 
     def returned(self) -> int:
@@ -98,6 +104,10 @@ class Book:
     def _schedule(self, account: Account) -> None:
         for delivery in account.due:
             heapq.heappush(self._due, (delivery.at_ms, account.payment_id))
+
+    def find(self, payment_id: str) -> Account | None:
+        """An account as it is now."""
+        return self.accounts.get(payment_id)
 
     def keep(self, account: Account) -> None:
         """Remember an account as it is now."""

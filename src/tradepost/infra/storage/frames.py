@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import importlib
 import pickle
+import socket
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from tradepost.infra.storage.writers import EngineSpec
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import BatchHandler, Signal
 
@@ -55,10 +57,6 @@ class Answers(msgspec.Struct, array_like=True):
     answers: list[Answer]
 
 
-class Ready(msgspec.Struct):
-    """The writer has opened the file."""
-
-
 class _Refused(msgspec.Struct, array_like=True):
     code: str
     detail: str
@@ -74,6 +72,28 @@ def frame(message: Asks | Answers) -> bytes:
     """A message with its length in front."""
     body = _encoder.encode(message)
     return LENGTH.pack(len(body)) + body
+
+
+def spec_frame(spec: EngineSpec) -> bytes:
+    """What a writer process is told first."""
+    body = _encoder.encode(spec)
+    return LENGTH.pack(len(body)) + body
+
+
+def receive_spec(channel: socket.socket) -> EngineSpec:
+    """Wait for it. Raises EOFError when the server ends before."""
+    (size,) = LENGTH.unpack(_receive_exactly(channel, LENGTH.size))
+    return msgspec.msgpack.decode(_receive_exactly(channel, size), type=EngineSpec)
+
+
+def _receive_exactly(channel: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = channel.recv(size - len(data))
+        if not more:
+            raise EOFError("the server ended before its writer had begun")
+        data += more
+    return data
 
 
 class Frames:

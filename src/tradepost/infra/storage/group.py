@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from tradepost.kernel.errors import Refusal
-from tradepost.kernel.tx import BATCH_ITEMS_MAX, BatchHandler, Signal, Tx
+from tradepost.kernel.tx import BATCH_ITEMS_MAX, BatchHandler, Signal, Taken, Tx
 
 RERUNS_MAX = 3
 log = logging.getLogger("tradepost.storage")
 QUEUE_CALLS_MAX = 4096
 GROUP_CALLS_MAX = 128
 BATCH_ROWS_MAX = 4096
+GROUP_BOUNDS = tuple(1 << power for power in range(13))
+"""Upper bounds of the classes in which groups are counted by their calls."""
 
 
 class Call:
@@ -48,6 +50,10 @@ class TransactionLost(Exception):
     """The database dropped the whole transaction; nothing of the group stands."""
 
 
+class OutcomeUnknown(Exception):
+    """COMMIT was sent and nobody can tell within the time allowed what became of it."""
+
+
 class Engine(Protocol):
     """What group commit needs of a database connection."""
 
@@ -56,12 +62,19 @@ class Engine(Protocol):
         """The view that works and handlers get."""
         ...
 
-    def begin(self) -> None:
-        """Open a write transaction."""
+    def begin(self, guarded: bool = False) -> None:
+        """Open a write transaction. In a guarded one `flush` writes at once, so that a failure has an author."""
         ...
 
     def commit(self) -> list[Signal]:
-        """Make it durable; the signals of everything that stands. Raises TransactionLost when it does not."""
+        """Make it durable; the signals of everything that stands. Raises TransactionLost when it does not.
+
+        Raises OutcomeUnknown when nobody can tell, and Taken for an event that was recorded before.
+        """
+        ...
+
+    def pause(self, attempt: int) -> None:
+        """Rest before the transaction is tried again, where another writer may be in the way."""
         ...
 
     def rollback(self) -> None:
@@ -94,11 +107,20 @@ def unavailable() -> Refusal:
     )
 
 
-def refuse_group(calls: Sequence[Call], cause: BaseException) -> None:
+def outcome_unknown(why: str) -> Refusal:
+    """The refusal of a caller whose commit may stand or not: a repeat under the same key finds out."""
+    return Refusal(
+        "storage.unavailable",
+        f"{why} Whether it was committed is unknown.",
+        extra={"retry_after_s": 1, "outcome": "unknown"},
+    )
+
+
+def refuse_group(calls: Sequence[Call], cause: BaseException, refusal: Refusal | None = None) -> None:
     """Refuse every caller of a group that could not be committed; the cause goes to the log, once."""
     log.warning("a group was not committed: %s", f"{type(cause).__name__}: {cause}")
     for call in calls:
-        call.value, call.error = None, unavailable()
+        call.value, call.error = None, refusal or unavailable()
 
 
 def overloaded() -> Refusal:
@@ -113,49 +135,55 @@ def overloaded() -> Refusal:
 def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
     """Run the calls in one transaction and fill each call's value or error; the signals to deliver.
 
-    A transaction the database drops is rerun whole up to three times, then every caller gets
-    `storage.unavailable`.
+    A transaction the database drops is rerun whole, up to three runs, then every caller gets
+    `storage.unavailable`. A group in which a batch fails is run once more with each batch behind a savepoint.
     """
     lost: BaseException = TransactionLost()
-    if any(call.handler is not None for call in calls):
-        signals = _run_hopeful(engine, calls)
-        if signals is not None:
-            return signals
-    for _ in range(RERUNS_MAX):
+    guarded, runs = False, 0
+    while runs < RERUNS_MAX:
         for call in calls:
             call.value = call.error = None
         try:
-            engine.begin()
-            _run_calls(engine, calls)
-            return engine.commit()
+            engine.begin(guarded)
+            run = _run_guarded if guarded else _run_hopeful
+            answered = run(engine, calls)
+            signals = engine.commit()
         except TransactionLost as error:
             lost = error.__cause__ or error
             engine.rollback()
+            runs += 1
+            if runs < RERUNS_MAX:
+                engine.pause(runs)
+        except OutcomeUnknown as error:
+            engine.rollback()
+            refuse_group(calls, error, outcome_unknown("The connection was lost while this was committed."))
+            return []
+        except Exception:
+            engine.rollback()
+            if guarded:
+                raise
+            guarded = True
+        else:
+            for chunk, results in answered:
+                _answer(chunk, results)
+            return signals
     refuse_group(calls, lost)
     return []
 
 
-def _run_hopeful(engine: Engine, calls: Sequence[Call]) -> list[Signal] | None:
-    """Batches without savepoints, so that SQLite copies no page aside; then the works, each behind its own.
+Answered = list[tuple[list[Call], Sequence[Any]]]
 
-    None when a batch failed: the transaction is rolled back and the group goes the guarded way.
-    """
-    answered: list[tuple[list[Call], Sequence[Any]]] = []
-    try:
-        engine.begin()
-        for chunk in _batches(calls):
-            answered.append((chunk, _handle(engine, chunk)))
-            engine.flush()
-        for call in calls:
-            if call.handler is None:
-                _run_work(engine, call)
-        signals = engine.commit()
-    except Exception:
-        engine.rollback()
-        return None
-    for chunk, results in answered:
-        _answer(chunk, results)
-    return signals
+
+def _run_hopeful(engine: Engine, calls: Sequence[Call]) -> Answered:
+    """Batches without savepoints, so that SQLite copies no page aside; then the works, each behind its own."""
+    answered: Answered = []
+    for chunk in _batches(calls):
+        answered.append((chunk, _handle(engine, chunk)))
+        engine.flush()
+    for call in calls:
+        if call.handler is None:
+            _run_work(engine, call)
+    return answered
 
 
 def _batches(calls: Sequence[Call]) -> list[list[Call]]:
@@ -175,12 +203,14 @@ def _handle(engine: Engine, calls: Sequence[Call]) -> Sequence[Any]:
     return results
 
 
-def _run_calls(engine: Engine, calls: Sequence[Call]) -> None:
+def _run_guarded(engine: Engine, calls: Sequence[Call]) -> Answered:
+    """Every batch and work behind a savepoint of its own."""
     for chunk in _batches(calls):
         _run_batch(engine, chunk)
     for call in calls:
         if call.handler is None:
             _run_work(engine, call)
+    return []
 
 
 def chunks(waiting: Sequence[Call]) -> list[list[Call]]:
@@ -199,16 +229,23 @@ def chunks(waiting: Sequence[Call]) -> list[list[Call]]:
 
 
 def _run_work(engine: Engine, call: Call) -> None:
-    engine.savepoint()
-    try:
-        assert call.work is not None
-        call.value = call.work(engine.tx, *call.args, **call.kwargs)
-        engine.keep()
-    except TransactionLost:
-        raise
-    except Exception as error:
-        engine.undo()
-        call.value, call.error = None, error
+    """Run one work behind a savepoint; what somebody else did since it looked is seen by a second run."""
+    assert call.work is not None
+    for runs_left in (1, 0):
+        engine.savepoint()
+        try:
+            call.value = call.work(engine.tx, *call.args, **call.kwargs)
+            engine.keep()
+        except TransactionLost:
+            raise
+        except Exception as error:
+            engine.undo()
+            call.value, call.error = None, error
+            if not isinstance(error, Taken) or not runs_left:
+                return
+        else:
+            call.error = None
+            return
 
 
 def _run_batch(engine: Engine, calls: Sequence[Call]) -> None:

@@ -1,4 +1,7 @@
-"""Bring a SQLite file to the schema of this version. A current file costs one SELECT; Alembic loads only otherwise."""
+"""Bring a database to the schema of this version: a SQLite file by its path, a MySQL database by its address.
+
+A current one costs one SELECT; Alembic loads only otherwise.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tradepost.infra.storage.migrations import REVISIONS
+from tradepost.infra.storage.migrations import REVISIONS, bears, floor_of
 from tradepost.infra.storage.sqlite import FileOwner
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
 
@@ -21,49 +24,90 @@ declare_problems(
     {
         "storage.schema_newer": (
             Kind.CONFLICT,
-            "The database was written by a newer version",
-            "Start the version that wrote it, or a newer one; or restore a backup from before the upgrade.",
+            "A newer version took away what this one needs",
+            "Start the version that changed the database, or a newer one; or restore a backup from before the upgrade.",
         ),
     }
 )
 
 
-def schema_version(path: Path | str) -> str:
-    """The revision a file is at, "" for a new or empty one."""
-    if not Path(path).exists():
+def schema_version(where: Path | str) -> str:
+    """The revision a database is at, "" for a new or empty one."""
+    if is_vitess(where):
+        from tradepost.infra.storage import vitess_migrate  # noqa: PLC0415 - only where chosen
+
+        return vitess_migrate.schema_version(str(where))
+    if _is_address(where):
+        from tradepost.infra.storage import mysql_migrate  # noqa: PLC0415 - only where chosen
+
+        return mysql_migrate.schema_version(str(where))
+    if not Path(where).exists():
         return ""
-    with contextlib.closing(sqlite3.connect(path)) as connection:
+    with contextlib.closing(sqlite3.connect(where)) as connection:
         found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchall()
         rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if found else []
     return str(rows[0][0]) if rows else ""
 
 
-def schema_is_current(path: Path | str) -> bool:
-    """Whether a file is at this version's schema."""
-    return schema_version(path) == REVISIONS[-1]
+def schema_is_current(where: Path | str) -> bool:
+    """Whether a database is at this version's schema."""
+    return schema_version(where) == REVISIONS[-1]
 
 
-def upgrade(path: Path | str) -> bool:
-    """Create or migrate a file in one transaction; whether anything was changed.
+def schema_fits(where: Path | str) -> bool:
+    """Whether this version may work on a database: at its own schema, or at a newer one that only added to it."""
+    return bears(schema_version(where))
 
-    Raises Refusal `storage.schema_newer` for a file this version does not know, and `storage.in_use` when it
-    would have to change a file that another process owns.
+
+def upgrade(where: Path | str, revision: str = "head") -> bool:
+    """Create or migrate a database up to a revision; whether anything was changed.
+
+    A file is migrated in one transaction. On MySQL each statement of a schema stands by itself; of several processes
+    that start at once one migrates and the others wait for it.
+
+    A newer schema that only added to this version's is left alone, so processes of this version can be started again
+    while those of the next one already work. Raises Refusal `storage.schema_newer` for one that took something away,
+    `storage.in_use` when it would have to change a file that another process owns, `storage.unreachable` and
+    `storage.url_invalid`.
     """
-    version = schema_version(path)
-    if version == REVISIONS[-1]:
+    version = schema_version(where)
+    if _needs_nothing(where, version):
         return False
-    if version and version not in REVISIONS:
-        raise Refusal(
-            "storage.schema_newer",
-            f"{path} is at revision {version}; this version knows {REVISIONS[0]} to {REVISIONS[-1]}.",
-        )
-    owner = FileOwner(str(path))
+    if is_vitess(where):
+        from tradepost.infra.storage import vitess_migrate  # noqa: PLC0415 - only where chosen
+
+        return vitess_migrate.upgrade(str(where), revision)
+    if _is_address(where):
+        from tradepost.infra.storage import mysql_migrate  # noqa: PLC0415 - only where chosen
+
+        return mysql_migrate.upgrade(str(where), revision)
+    owner = FileOwner(str(where))
     try:
-        with contextlib.closing(_Migration(path)) as migration:
-            migration.run()
+        with contextlib.closing(_Migration(where)) as migration:
+            migration.run(revision)
     finally:
         owner.release()
     return True
+
+
+def _is_address(where: Path | str) -> bool:
+    return isinstance(where, str) and where.startswith(("mysql://", "mariadb://", "vitess://"))
+
+
+def is_vitess(where: object) -> bool:
+    """Whether an address is one of a Vitess keyspace."""
+    return isinstance(where, str) and where.startswith("vitess://")
+
+
+def _needs_nothing(where: Path | str, version: str) -> bool:
+    if version and version not in REVISIONS and not bears(version):
+        place = "The database" if _is_address(where) else str(where)  # an address holds a password
+        raise Refusal(
+            "storage.schema_newer",
+            f"{place} is at revision {version}, for versions that know {floor_of(version)};"
+            f" this one knows {REVISIONS[0]} to {REVISIONS[-1]}.",
+        )
+    return bears(version)
 
 
 def load_tables() -> None:
@@ -101,12 +145,12 @@ class _Migration:
         def _(connection: Connection) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    def run(self) -> None:
-        """Run every revision the file lacks."""
+    def run(self, revision: str) -> None:
+        """Run every revision the file lacks, up to one."""
         from alembic import command  # noqa: PLC0415 - slow to load and rarely needed
 
         with self._engine.begin() as connection:
-            command.upgrade(configuration(connection), "head")
+            command.upgrade(configuration(connection), revision)
 
     def close(self) -> None:
         """Release the file."""

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tradepost.infra.storage import group
 from tradepost.infra.storage.group import (
     GROUP_CALLS_MAX,
     QUEUE_CALLS_MAX,
@@ -27,13 +28,13 @@ from tradepost.infra.storage.group import (
     unavailable,
 )
 from tradepost.infra.storage.sqlite_engine import SqliteEngine, SqliteTx, connect_reader, connect_writer
+from tradepost.infra.storage.writers import EngineSpec, closed
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.kernel.tx import BatchHandler, Signal
 
 READS_MAX = 1024
+GROUP_BOUNDS = group.GROUP_BOUNDS
 READERS = 2
-GROUP_BOUNDS = tuple(1 << power for power in range(13))
-"""Upper bounds of the classes in which groups are counted by their calls."""
 LOCK_TRIES = 20
 LOCK_WAIT_S = 0.4
 
@@ -117,21 +118,14 @@ class ThreadWriter:
                 if not self._waiting:
                     return
                 size = min(len(self._waiting), self._group_max)
-                group = [self._waiting.popleft() for _ in range(size)]
+                calls = [self._waiting.popleft() for _ in range(size)]
             try:
-                signals = run_group(self.engine, group)
+                signals = run_group(self.engine, calls)
             except Exception as error:
                 self.engine.rollback()
                 signals = []
-                refuse_group(group, error)
-            self._deliver(signals, group)
-
-
-def closed() -> Refusal:
-    """The refusal of a storage that is closing."""
-    return Refusal(
-        "storage.unavailable", "The storage is closing. Nothing was changed.", extra={"retry_after_s": 1}
-    )
+                refuse_group(calls, error)
+            self._deliver(signals, calls)
 
 
 class SqliteStorage:
@@ -155,6 +149,7 @@ class SqliteStorage:
         self._closing = False
         self.groups = [0] * len(GROUP_BOUNDS)
         self.calls = 0
+        self.warnings: list[str] = []  # every commit is synced, whatever the file system
         try:
             self._writer = self._start_writer(writer, group_max)
         except BaseException:
@@ -165,7 +160,8 @@ class SqliteStorage:
         if writer == "process":
             from tradepost.infra.storage.writer_process import ProcessWriter  # noqa: PLC0415 - only where chosen
 
-            return ProcessWriter(self.path, self._loop, self._answer, self._owner.file, group_max)
+            spec = EngineSpec("tradepost.infra.storage.sqlite_engine:open_engines", self.path.encode())
+            return ProcessWriter(spec, self._loop, self._answer, (self._owner.file,), group_max)
         engine = SqliteEngine(connect_writer(self.path), 0)
         engine.load_sequence()
         return ThreadWriter(engine, self._from_thread, group_max)

@@ -46,6 +46,8 @@ def connect_reader(path: str) -> sqlite3.Connection:
 class SqliteTx:
     """The Tx port over one SQLite connection. Counts its statements for the bench and the plan tests."""
 
+    time_first = True
+
     def __init__(self, connection: sqlite3.Connection, shard: int, shards: int = 1) -> None:
         self.connection = connection
         self.shard = shard
@@ -76,7 +78,13 @@ class SqliteTx:
         return rows
 
     def query_keys(
-        self, sql: str, columns: Sequence[str], keys: Sequence[Sequence[Value]], params: Sequence[Value] = ()
+        self,
+        sql: str,
+        columns: Sequence[str],
+        keys: Sequence[Sequence[Value]],
+        params: Sequence[Value] = (),
+        *,
+        lock: bool = False,
     ) -> list[Row]:
         """See `kernel.tx.Tx.query_keys`. A join drives the look-ups: half the time of an OR of as many keys."""
         rows: list[Row] = []
@@ -168,7 +176,7 @@ class SqliteEngine:
         rows = self.connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM events").fetchall()
         self.sequence = rows[0][0]
 
-    def begin(self) -> None:
+    def begin(self, guarded: bool = False) -> None:
         """Take the write lock. Raises TransactionLost when the database refuses."""
         self.tx.events.clear()
         self.tx.signals.clear()
@@ -191,6 +199,13 @@ class SqliteEngine:
                 sqlite3.Error
             ):  # it is gone either way; `begin` tells if the file is too
                 self.connection.execute("ROLLBACK")
+
+    def pause(self, attempt: int) -> None:
+        """No other writer can be in the way of a file's one writer."""
+
+    def close(self) -> None:
+        """Release the file."""
+        self.connection.close()
 
     def savepoint(self) -> None:
         """Mark where `undo` returns to."""
@@ -240,3 +255,10 @@ class SqliteEngine:
             self.connection.execute(sql)
         except sqlite3.Error as error:
             raise TransactionLost(str(error)) from error
+
+
+def open_engines(path: bytes, tickets: object) -> list[SqliteEngine]:
+    """The one engine of a file, for a writer process."""
+    engine = SqliteEngine(connect_writer(path.decode()), 0)
+    engine.load_sequence()
+    return [engine]

@@ -1,4 +1,7 @@
-"""The writer process: reads calls from its socket, commits them in groups, answers. Ends when the server does."""
+"""The writer process: reads calls from its socket, commits them in groups, answers. Ends when the server does.
+
+Which database it writes comes first over the socket, as an `EngineSpec`.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,29 @@ import select
 import signal
 import socket
 import sys
+import threading
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
 from tradepost.infra.storage import frames
 from tradepost.infra.storage.group import GROUP_CALLS_MAX, Call, refuse_group, run_group
-from tradepost.infra.storage.sqlite_engine import SqliteEngine, connect_writer
+from tradepost.infra.storage.writers import EngineSpec, ThreadWriters, Tickets, open_engines
 from tradepost.kernel.tx import Signal
+from tradepost.telemetry.logs import configure_logs
 
 RECEIVE_BYTES = 1 << 18
 GC_YOUNG = 50_000
 
 
 class WriterChild:
-    """One connection to the file and one to the server."""
+    """One engine and the server's end of the socket."""
 
-    def __init__(self, channel: socket.socket, path: str, group_max: int = GROUP_CALLS_MAX) -> None:
+    def __init__(self, channel: socket.socket, spec: EngineSpec, group_max: int = GROUP_CALLS_MAX) -> None:
         self._channel = channel
         self._group_max = group_max
-        self._engine = SqliteEngine(connect_writer(path), 0)
-        self._engine.load_sequence()
+        [self._engine] = open_engines(spec, None)
         self._frames = frames.Frames()
         self._decode = msgspec.msgpack.Decoder(frames.Asks).decode
         self._waiting: deque[Call] = deque()
@@ -48,16 +53,12 @@ class WriterChild:
             if self._waiting:
                 size = min(len(self._waiting), self._group_max)
                 self._commit([self._waiting.popleft() for _ in range(size)])
-        self._engine.connection.close()
+        self._engine.close()
 
     def _take(self, data: bytes) -> None:
         for body in self._frames.feed(data):
-            refused = []
-            for ask in self._decode(body).calls:
-                try:
-                    self._waiting.append(_call_of(ask))
-                except Exception as error:
-                    refused.append(frames.pack_answer(ask.number, None, None, error))
+            calls, refused = _calls_of(self._decode(body))
+            self._waiting += calls
             if refused:
                 self._send([], refused)
 
@@ -68,13 +69,55 @@ class WriterChild:
             self._engine.rollback()
             signals = []
             refuse_group(group, error)
-        self._send(
-            signals, [frames.pack_answer(call.token, call.handler, call.value, call.error) for call in group]
-        )
+        self._send(signals, _answers(group))
 
     def _send(self, signals: list[Signal], answers: list[frames.Answer]) -> None:
         with contextlib.suppress(OSError):  # the server is gone: what was committed stays committed
             self._channel.sendall(frames.frame(frames.Answers(signals, answers)))
+
+
+class WritersChild:
+    """Several engines of one shard, each on a thread of its own, and the server's end of the socket."""
+
+    def __init__(self, channel: socket.socket, spec: EngineSpec, group_max: int = GROUP_CALLS_MAX) -> None:
+        self._channel = channel
+        self._sending = threading.Lock()
+        tickets = Tickets(lambda signals, group: self._send(signals, _answers(group)))
+        self._writers = ThreadWriters(
+            open_engines(spec, tickets), tickets, group_max, queue_max=sys.maxsize
+        )  # the server bounds what is under way
+
+    def run(self) -> None:
+        """Serve until the server closes its end; what it sent before that is still committed."""
+        self._send([], [])
+        cut, decode = frames.Frames(), msgspec.msgpack.Decoder(frames.Asks).decode
+        while data := self._channel.recv(RECEIVE_BYTES):
+            for body in cut.feed(data):
+                calls, refused = _calls_of(decode(body))
+                for call in calls:
+                    self._writers.submit(call)
+                if refused:
+                    self._send([], refused)
+        self._writers.finish()
+
+    def _send(self, signals: list[Signal], answers: list[frames.Answer]) -> None:
+        with self._sending, contextlib.suppress(OSError):  # the server is gone: what was committed stays
+            self._channel.sendall(frames.frame(frames.Answers(signals, answers)))
+
+
+def _answers(group: Sequence[Call]) -> list[frames.Answer]:
+    return [frames.pack_answer(call.token, call.handler, call.value, call.error) for call in group]
+
+
+def _calls_of(asks: frames.Asks) -> tuple[list[Call], list[frames.Answer]]:
+    calls: list[Call] = []
+    refused: list[frames.Answer] = []
+    for ask in asks.calls:
+        try:
+            calls.append(_call_of(ask))
+        except Exception as error:
+            refused.append(frames.pack_answer(ask.number, None, None, error))
+    return calls, refused
 
 
 def _call_of(ask: frames.Ask) -> Call:
@@ -86,10 +129,13 @@ def _call_of(ask: frames.Ask) -> Call:
 
 
 def main() -> None:
-    """Run on the socket numbered by the first argument, for the file of the second; the third bounds a group."""
+    """Run on the socket numbered by the first argument; the second bounds a group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the server, which lets us finish
+    configure_logs(process="writer")
     channel = socket.socket(fileno=int(sys.argv[1]))
-    writer = WriterChild(channel, sys.argv[2], int(sys.argv[3]))
+    spec = frames.receive_spec(channel)
+    kind = WriterChild if spec.writers == 1 else WritersChild
+    writer = kind(channel, spec, int(sys.argv[2]))
     gc.freeze()
     gc.set_threshold(GC_YOUNG, 20, 50)  # batches leave no cycles: look for them rarely
     writer.run()

@@ -13,7 +13,14 @@ from collections.abc import Callable
 import msgspec
 
 from tradepost.infra.storage import frames
-from tradepost.infra.storage.group import GROUP_CALLS_MAX, QUEUE_CALLS_MAX, Call, overloaded
+from tradepost.infra.storage.group import (
+    GROUP_CALLS_MAX,
+    QUEUE_CALLS_MAX,
+    Call,
+    outcome_unknown,
+    overloaded,
+)
+from tradepost.infra.storage.writers import EngineSpec
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Signal
 
@@ -36,16 +43,16 @@ class ProcessWriter:
 
     def __init__(
         self,
-        path: str,
+        spec: EngineSpec,
         loop: asyncio.AbstractEventLoop,
         deliver: Callable[[list[Signal], list[Call]], None],
-        lock_file: int,
+        lock_files: tuple[int, ...] = (),
         group_max: int = GROUP_CALLS_MAX,
     ) -> None:
-        self._path = path
+        self._spec = spec
         self._loop = loop
         self._deliver = deliver
-        self._lock_file = lock_file
+        self._lock_files = lock_files
         self._group_max = group_max
         self._decode = msgspec.msgpack.Decoder(frames.Answers).decode
         self._in_flight: dict[int, Call] = {}
@@ -109,12 +116,13 @@ class ProcessWriter:
         command = [sys.executable, "-m", "tradepost.infra.storage.writer_child"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
         self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [*command, str(theirs.fileno()), self._path, str(self._group_max)],
-            pass_fds=(theirs.fileno(), self._lock_file),  # the child too owns the file until it has ended
+            [*command, str(theirs.fileno()), str(self._group_max)],
+            pass_fds=(theirs.fileno(), *self._lock_files),  # the child too owns a file until it has ended
             env=environment,
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
+        ours.send(frames.spec_frame(self._spec))  # the first bytes of a new socket always fit
         self._channel = ours
         self._frames = frames.Frames()
         self._loop.add_reader(ours, self._receive)
@@ -192,18 +200,10 @@ class ProcessWriter:
         calls, self._in_flight = list(self._in_flight.values()), {}
         log.error("the writer process ended with status %s under %s calls", status, len(calls))
         for call in calls:
-            call.value, call.error = None, _outcome_unknown()
+            call.value, call.error = None, outcome_unknown("The writer process ended before it answered.")
         self._deliver([], calls)
         self._idle.set()
 
 
 def _not_sent(detail: str) -> Refusal:
     return Refusal("storage.unavailable", f"{detail} Nothing was changed.", extra={"retry_after_s": 1})
-
-
-def _outcome_unknown() -> Refusal:
-    return Refusal(
-        "storage.unavailable",
-        "The writer process ended before it answered; whether this was committed is unknown.",
-        extra={"retry_after_s": 1, "outcome": "unknown"},
-    )

@@ -10,13 +10,15 @@ from tradepost.surfaces.api.pages import page_operations
 from tradepost.surfaces.api.platform import Limits, Platform
 from tradepost.surfaces.api.routes import OPERATIONS
 from tradepost.surfaces.api.serve import Server
+from tradepost.telemetry.asgi import Traced
 
 
-def create_asgi(platform: Platform, lifespan: Sequence[Any] = ()) -> Front:
+def create_asgi(platform: Platform, lifespan: Sequence[Any] = ()) -> Traced:
     """The application: API, problem pages, documents, health and metrics. `lifespan` as Litestar takes it."""
     server = Server(platform)
     operations = (*OPERATIONS, *page_operations(server.meter))
-    return Front(server, operations, create_litestar(server, operations, lifespan))  # type: ignore[arg-type]
+    front = Front(server, operations, create_litestar(server, operations, lifespan))  # type: ignore[arg-type]
+    return Traced(front, platform.world, platform.spans)
 
 
 __all__ = ["Limits", "Platform", "create_asgi"]

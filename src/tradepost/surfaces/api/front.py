@@ -24,7 +24,14 @@ class Front:
         hot = [one for one in operations if one.hot]
         self._exact = {(one.method, one.path): one for one in hot if "{" not in one.path}
         self._templates = Templates(hot, operations)
+        self._early = {(one.method.encode(), one.path.encode()): one for one in self._exact.values()}
+        self._refuse_early = server.refuse_early
         self._rest = rest
+
+    def refuse_early(self, method: bytes, url: bytes) -> bytes | None:
+        """The whole answer to a hot request there is no room for, None to let it in; see `joined.JoinedProtocol`."""
+        operation = self._early.get((method, url))
+        return None if operation is None else self._refuse_early(operation)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -23,6 +24,12 @@ from uvicorn.protocols.http.httptools_impl import (
 from tradepost.surfaces.api.raw import Message
 
 LINES_REMEMBERED = 256
+LINE_BYTES_MAX = 256
+REFUSING_S = 1.0
+"""So long after a refusal requests are looked at before they are parsed."""
+_LENGTH = b"\r\ncontent-length: "
+_NEGOTIATES = (b"\r\nconnection", b"\r\nexpect", b"\r\nupgrade", b"\r\ntransfer-encoding", b"\n ", b"\n\t")
+RefuseEarly = Callable[[bytes, bytes], bytes | None]
 _CYCLES_OWN = (b"connection", b"transfer-encoding")
 
 
@@ -54,6 +61,30 @@ def join_answer(head: Message, body: bytes) -> bytes:
         return b""
     parts += (b"\r\n", body)
     return b"".join(parts)
+
+
+def _refuse_nothing(method: bytes, url: bytes) -> bytes | None:
+    return None
+
+
+def name_plain(data: bytes) -> tuple[bytes, bytes] | None:
+    """Method and URL of a request that is here whole and alone, kept alive and framed by one length; else None.
+
+    Whatever leaves a doubt about where the request ends is the parser's.
+    """
+    line = data.find(b" HTTP/1.1\r\n", 0, LINE_BYTES_MAX)
+    end = data.find(b"\r\n\r\n", line)
+    if line < 0 or end < 0:
+        return None
+    head = data[line : end + 2].lower()
+    start = head.find(_LENGTH)
+    if start < 0 or head.count(b"\ncontent-length") > 1 or any(name in head for name in _NEGOTIATES):
+        return None
+    digits = head[start + len(_LENGTH) : head.find(b"\r", start + 2)]
+    if not digits.isdigit() or len(data) != end + 4 + int(digits):
+        return None
+    method, _, url = data[:line].partition(b" ")
+    return method, url
 
 
 class Turn:
@@ -129,10 +160,77 @@ class JoinedCycle:
 
 
 class JoinedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with joined answers. A connection is idle from `_idle_since` (monotonic seconds) on."""
+    """uvicorn's protocol with joined answers. A connection is idle from `_idle_since` (monotonic seconds) on.
 
+    Where the application has `refuse_early(method, url)`, it is asked as soon as the head of a request is read. Bytes
+    are the whole answer: they are sent without a task, a trace or a look at the body, so that those who were let in
+    have the time. While that goes on, a plain request that came in one piece is refused before it is parsed.
+    """
+
+    _refusing_until: ClassVar[float] = 0.0
     _idle_since = 0.0
     _turn: ClassVar[Turn | None] = None
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._refuse_early: RefuseEarly = getattr(self.app, "refuse_early", _refuse_nothing)
+        self._refused = self._inside = False
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn's, but for what is refused unparsed."""
+        if JoinedProtocol._refusing_until and not self._inside and self._is_alone():
+            if time.monotonic() > JoinedProtocol._refusing_until:
+                JoinedProtocol._refusing_until = 0.0
+            elif named := name_plain(data):
+                answer = self._refuse_early(*named)
+                if answer is not None:
+                    self._unset_keepalive_if_required()
+                    self._send_refusal(answer, True)
+                    return
+        super().data_received(data)
+
+    def _is_alone(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def on_message_begin(self) -> None:
+        """A request begins; what follows is its rest."""
+        self._inside = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Refuse or go on. A request behind another one on its connection, or one that negotiates, goes on."""
+        self._refused = False
+        if self._is_alone() and not self.expect_100_continue:
+            parser = self.parser
+            answer = None if parser.should_upgrade() else self._refuse_early(parser.get_method(), self.url)
+            if answer is not None:
+                self._refused = True
+                self._send_refusal(answer, parser.get_http_version() != "1.0" and parser.should_keep_alive())
+                return
+        super().on_headers_complete()
+
+    def _send_refusal(self, answer: bytes, keep_alive: bool) -> None:
+        self.server_state.total_requests += 1
+        JoinedProtocol._refusing_until = time.monotonic() + REFUSING_S
+        turn = self._this_turn()
+        if keep_alive:
+            turn.write(self.transport, answer)
+            self._rest()
+            return
+        turn.flush()
+        self.transport.write(answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
+        self.transport.close()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body; nobody waits for that of a refused request."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._inside = False
+        if not self._refused:
+            super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         turn = self._this_turn()
@@ -199,4 +297,4 @@ class JoinedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
 
 
-__all__ = ["JoinedCycle", "JoinedProtocol", "Turn", "join_answer"]
+__all__ = ["JoinedCycle", "JoinedProtocol", "Turn", "join_answer", "name_plain"]

@@ -17,9 +17,9 @@ from tradepost.surfaces.api.problems import PROBLEM_JSON, ProblemDocument, statu
 from tradepost.surfaces.api.routes import OPERATIONS
 
 _REF = "#/components/schemas/{name}"
-_READING = (400, 404, 405, 500, 503)
+_READING = (400, 404, 405, 429, 500, 503)
 _GUARDED = (401, 403)
-_WRITING = (409, 413, 415, 422, 429)
+_WRITING = (409, 413, 415, 422)
 _COMMON = {
     400: "input.invalid",
     401: "auth.missing",
@@ -30,6 +30,7 @@ _COMMON = {
     413: "input.body_too_large",
     415: "input.media_type",
     422: "idempotency.key_reused",
+    429: "limit.exceeded",
     500: "internal",
     503: "storage.overloaded",
 }

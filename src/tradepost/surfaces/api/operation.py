@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from tradepost.stability.admission import Priority
 from tradepost.surfaces.api.platform import Platform
 from tradepost.trade.parties import Principal
 
@@ -54,7 +55,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """The row of the route table from which routing, checks and the OpenAPI document are made.
 
     `also` names further media types of a good answer, `accepts` those of the body. `body_bytes_max` bounds the
-    body below the platform's own bound.
+    body below the platform's own bound. `priority` None is never shed nor limited, so that operators can always undo;
+    `skus` tells what a body asks for, so that limits by SKU count it.
     """
 
     method: str
@@ -76,10 +78,17 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     keyed: bool = False
     hot: bool = False
     bulk: bool = False
+    priority: Priority | None = Priority.BROWSE
+    skus: Callable[[Platform, Any], Sequence[str]] | None = None
     body_bytes_max: int = 0
     example: Any = None
     answer: Any = None
     codes: tuple[str, ...] = ()
+
+    @property
+    def route(self) -> str:
+        """What limits call this operation."""
+        return f"{self.method} {self.path}"
 
     @property
     def name(self) -> str:
@@ -93,14 +102,21 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Routes:
-    """The operations of one file, in order. Use `@ROUTES.add("GET", "/v1/things")` on an `async def act(call)`."""
+    """The operations of one file, in order. Use `@ROUTES.add("GET", "/v1/things")` on an `async def act(call)`.
 
-    def __init__(self, tag: str) -> None:
+    `common` are facts of every operation of the file that does not say otherwise.
+    """
+
+    def __init__(self, tag: str, **common: Any) -> None:
         self.tag = tag
+        self._common = common
         self.operations: list[Operation] = []
 
     def add(self, method: str, path: str, **facts: Any) -> Callable[[Act], Act]:
         """Register an operation; its docstring's first line is the summary, the rest the description."""
+
+        facts = {**self._common, **facts}
+        facts.setdefault("priority", Priority.BROWSE if method == "GET" else Priority.ORDER)
 
         def register(act: Act) -> Act:
             summary, _, description = (act.__doc__ or "").strip().partition("\n")

@@ -16,7 +16,7 @@ from tradepost.surfaces.api import metrics
 from tradepost.surfaces.api.operation import Answer, Call, Operation, Routes
 from tradepost.surfaces.api.problems import status_of
 
-ROUTES = Routes("platform")
+ROUTES = Routes("platform", priority=None)
 HTML = "text/html; charset=utf-8"
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
@@ -95,6 +95,19 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     checks: dict[str, bool] = {}
 
 
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether traffic is welcome, which switches are on, and alarms that do not stop traffic, by kind.
+
+    `parts` says which of those answer that the shop goes on without.
+    """
+
+    status: str
+    checks: dict[str, bool]
+    parts: dict[str, bool]
+    degraded: tuple[str, ...]
+    alarms: dict[str, str]
+
+
 @ROUTES.add("GET", "/health/live", public=True, returns=Health, answer={"status": "up", "checks": {}})
 async def live(call: Call) -> Health:
     """Whether the process runs
@@ -105,7 +118,11 @@ async def live(call: Call) -> Health:
 
 
 @ROUTES.add(
-    "GET", "/health/ready", public=True, returns=Health, answer={"status": "ready", "checks": {"db": True}}
+    "GET",
+    "/health/ready",
+    public=True,
+    returns=Readiness,
+    answer={"status": "ready", "checks": {"db": True}, "parts": {}, "degraded": [], "alarms": {}},
 )
 async def ready(call: Call) -> Answer:
     """Whether traffic is welcome now
@@ -114,7 +131,18 @@ async def ready(call: Call) -> Answer:
     """
     checks = dict(await call.platform.checks())
     well = all(checks.values())
-    body = msgspec.json.encode(Health(status="ready" if well else "waiting", checks=checks))
+    platform = call.platform
+    alarms = (
+        {} if platform.config is None else {one.kind: one.detail for one in platform.config.live.alarms()}
+    )
+    found = Readiness(
+        status="ready" if well else "waiting",
+        checks=checks,
+        parts=dict(platform.conditions()),
+        degraded=tuple(sorted(platform.switches.active)),
+        alarms={**platform.warnings(), **alarms},
+    )
+    body = msgspec.json.encode(found)
     return Answer(body, 200 if well else 503, headers=() if well else ((b"retry-after", b"1"),))
 
 
@@ -200,6 +228,7 @@ def page_operations(meter: metrics.Meter) -> tuple[Operation, ...]:
     scrape = Operation(
         method="GET",
         path="/metrics",
+        priority=None,
         act=read_metrics,
         summary="Numbers for Prometheus",
         description="",

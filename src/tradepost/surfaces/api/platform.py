@@ -10,6 +10,12 @@ import msgspec
 from tradepost.events import Runtime
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
+from tradepost.stability.admission import Admission
+from tradepost.stability.desk import ConfigDesk
+from tradepost.stability.limiter import Limiter
+from tradepost.stability.switches import Switches
+from tradepost.telemetry.metrics import Board, Numbers
+from tradepost.telemetry.spans import Spans
 from tradepost.trade.cart import CartMemory
 from tradepost.trade.checkout import Context
 from tradepost.trade.parties import KeyRing
@@ -21,7 +27,7 @@ async def always_ready() -> Mapping[str, bool]:
     return {}
 
 
-async def no_numbers() -> Mapping[str, int]:
+async def no_numbers() -> Numbers:
     """The gauges of a process that has none."""
     return {}
 
@@ -61,7 +67,9 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """The wired rooms. `checkout` brings offer book, sold-out hints, signing secret and terms.
 
     `checks` names what must be true before traffic is welcome; `gauges` gives numbers for /metrics by name, such
-    as queue depth and outbox lag, read when they are asked for. `sandbox` is None in production.
+    as queue depth and outbox lag, read when they are asked for; `board` counts what happens in this process.
+    `conditions` says which parts answer that the shop can do without, `warnings` what is wrong and stops nothing.
+    `sandbox` is None in production, `config` where no config centre is followed, `spans` where nothing is traced.
     """
 
     db: Storage
@@ -72,7 +80,15 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     providers: Providers
     limits: Limits = Limits()
     checks: Callable[[], Awaitable[Mapping[str, bool]]] = always_ready
-    gauges: Callable[[], Awaitable[Mapping[str, int]]] = no_numbers
+    gauges: Callable[[], Awaitable[Numbers]] = no_numbers
     groups: Callable[[], Groups | None] = lambda: None
+    conditions: Callable[[], Mapping[str, bool]] = dict
+    warnings: Callable[[], Mapping[str, str]] = dict
     sandbox: Sandbox | None = None
+    config: ConfigDesk | None = None
+    switches: Switches = msgspec.field(default_factory=Switches)
+    admission: Admission | None = None
+    limiter: Limiter | None = None
+    board: Board = msgspec.field(default_factory=Board)
+    spans: Spans | None = None
     carts: CartMemory = msgspec.field(default_factory=CartMemory)

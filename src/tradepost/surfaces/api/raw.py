@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -153,6 +154,14 @@ async def send_answer(send: Send, status: int, body: bytes, media_type: bytes, h
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def whole_answer(status: int, body: bytes, media_type: bytes, headers: Headers) -> bytes:
+    """The same answer as it goes over HTTP/1.1, for a place where no ASGI call is made."""
+    lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]
+    given = [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), NOSNIFF, *headers]
+    lines += [b"%s: %s" % pair for pair in given]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
 async def look_ahead(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -9,16 +9,21 @@ from contextlib import suppress
 import msgspec
 
 from tradepost.kernel.errors import Refusal
+from tradepost.stability.limits import Asker
 from tradepost.surfaces.api import raw
+from tradepost.surfaces.api.degrading import refuse_or_pass
 from tradepost.surfaces.api.metrics import Meter
 from tradepost.surfaces.api.once import InFlight
 from tradepost.surfaces.api.operation import ANYBODY, FORM, JSON, Answer, Call, Operation
 from tradepost.surfaces.api.platform import Platform
 from tradepost.surfaces.api.problems import PROBLEM_JSON, Headers, render_defect, render_problem
-from tradepost.trade.parties import Principal, require
+from tradepost.telemetry.asgi import ROUTE
+from tradepost.telemetry.trace import trace_id
+from tradepost.trade.parties import Principal, Role, require
 
 _JSON = JSON.encode()
 _encode = msgspec.json.Encoder().encode
+SHED_STATUS = 503
 Sent = tuple[int, bytes | AsyncIterator[bytes], bytes, Headers]
 """Status, body or its pieces, media type, headers."""
 
@@ -28,12 +33,15 @@ class Server:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.meter = Meter()
+        self.meter = Meter(platform.board)
         self._in_flight = InFlight()
+        self._switches = platform.switches
+        self._shed: dict[int, tuple[int, bytes, Headers]] = {}
+        self._shed_bytes: dict[int, bytes] = {}
 
     def trace_id(self) -> str:
-        """A name for one failed request, for the log and the caller."""
-        return f"{self.platform.world.chance(64):016x}"
+        """The name of the request under way, for the log and the caller."""
+        return trace_id() or f"{self.platform.world.chance(128):032x}"
 
     async def serve(
         self,
@@ -45,11 +53,61 @@ class Server:
     ) -> None:
         """Answer one request; nothing is raised but what the server itself broke."""
         started = time.perf_counter()
+        scope[ROUTE] = operation.path
+        admission, priority = self.platform.admission, operation.priority
+        if admission is None or priority is None:
+            await self._serve(operation, path, scope, receive, send, started)
+            return
+        shed = admission.decide(priority, started)
+        if shed is not None:
+            await self._send_shed(operation, shed, send, started)
+            return
+        try:
+            await self._serve(operation, path, scope, receive, send, started)
+        finally:
+            admission.done(priority, started, time.perf_counter())
+
+    def refuse_early(self, operation: Operation) -> bytes | None:
+        """The bytes of the refusal that admission has for this operation now, made once; None when there is room."""
+        admission, priority = self.platform.admission, operation.priority
+        if admission is None or priority is None:
+            return None
+        shed = admission.foresee(priority, time.perf_counter())
+        if shed is None:
+            return None
+        self.meter.count(operation.path, SHED_STATUS, 0.0)
+        answer = self._shed_bytes.get(id(shed))
+        if answer is None:
+            status, problem, headers = render_problem(shed, "")
+            answer = self._shed_bytes[id(shed)] = raw.whole_answer(status, problem, PROBLEM_JSON, headers)
+        return answer
+
+    async def _send_shed(self, operation: Operation, shed: Refusal, send: raw.Send, started: float) -> None:
+        """Answer without reading the body; the few refusals there are were made once, and so are their answers."""
+        answer = self._shed.get(id(shed))
+        if answer is None:
+            answer = self._shed[id(shed)] = render_problem(shed, "")
+        status, problem, headers = answer
+        with suppress(OSError):
+            await raw.send_answer(send, status, problem, PROBLEM_JSON, headers)
+        self.meter.count(operation.path, status, time.perf_counter() - started)
+
+    async def _serve(
+        self,
+        operation: Operation,
+        path: Mapping[str, str],
+        scope: raw.Scope,
+        receive: raw.Receive,
+        send: raw.Send,
+        started: float,
+    ) -> None:
         try:
             status, body, media_type, headers = await self.answer(operation, path, scope, receive)
         except raw.Disconnected:
             return
         self.meter.count(operation.path, status, time.perf_counter() - started)
+        if self._switches.active:
+            headers = [*headers, self._switches.header]
         with suppress(OSError):
             if isinstance(body, bytes):
                 await raw.send_answer(send, status, body, media_type, headers)
@@ -61,6 +119,8 @@ class Server:
     ) -> Sent:
         """The answer, a problem document when something was refused or broke."""
         try:
+            if self._switches.active:
+                refuse_or_pass(operation, self._switches)
             call = await self._read(operation, path, scope, receive)
             if operation.keyed:
                 limits = self.platform.limits
@@ -104,6 +164,8 @@ class Server:
             if operation.body is not None:
                 is_form = operation.accepts == (FORM,)
                 decoded = (raw.decode_query if is_form else raw.decode_body)(operation.body, body)
+        if self.platform.limiter is not None and operation.priority is not None:
+            await self._limit(operation, principal, scope, decoded)
         query = None if operation.query is None else raw.decode_query(operation.query, scope["query_string"])
         return Call(
             platform=self.platform,
@@ -116,6 +178,26 @@ class Server:
             key=key,
             request_hash=raw.hash_request(operation.method, scope["path"], body) if key else "",
         )
+
+    async def _limit(
+        self, operation: Operation, principal: Principal, scope: raw.Scope, body: object
+    ) -> None:
+        """Raise Refusal `limit.exceeded` when one of the limits of this request says no."""
+        limiter, party = self.platform.limiter, principal.party_id
+        assert limiter is not None
+        cells = limiter.cells(
+            Asker(
+                operation.route,
+                app=principal.key_id,
+                buyer=party if principal.role in (Role.BUYER, Role.GUEST) else "",
+                seller=party if principal.role == Role.SELLER else "",
+                ip=(scope.get("client") or ("",))[0],
+                skus=operation.skus(self.platform, body) if operation.skus is not None else (),
+            )
+        )
+        refusal = await limiter.refuse(cells) if cells else None
+        if refusal is not None:
+            raise refusal
 
     async def _authenticate(self, operation: Operation, scope: raw.Scope) -> Principal:
         token = raw.read_token(scope)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tradepost import events
 from tradepost.events import Backlog, Runtime
+from tradepost.events.lag import Late, oldest_behind, owed_by
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
+from tradepost.telemetry.metrics import Sample
 from tradepost.trade.inventory import SoldOutHints
 
 ANSWER_S = 2.0
@@ -21,6 +23,7 @@ class Vitals:
     """Reads when it is asked and not before.
 
     Anybody may ask for readiness, so its answer is kept for a second: it costs a commit. `further` adds checks.
+    `relay_is_vital` is for a process that must relay by itself; elsewhere events wait and traffic is welcome.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class Vitals:
         *,
         depth: Callable[[], int] | None = None,
         further: Mapping[str, Callable[[], bool]] | None = None,
+        relay_is_vital: bool = True,
     ) -> None:
         self._db = db
         self._world = world
@@ -39,6 +43,9 @@ class Vitals:
         self._hints = hints
         self._depth = depth
         self._further = dict(further or {})
+        self._relay_is_vital = relay_is_vital
+        self._relays = False
+        self._held: dict[str, bool] = {}
         self._asking = asyncio.Lock()
         self._known: Mapping[str, bool] = {}
         self._known_until = 0.0
@@ -53,7 +60,8 @@ class Vitals:
         return self._known
 
     async def _check(self) -> Mapping[str, bool]:
-        found = {"storage": await self._commits(), "relay": False}
+        found = {"storage": await self._commits()}
+        self._relays = False
         try:
             async with asyncio.timeout(ANSWER_S):
                 backlogs = await self._backlogs()
@@ -61,11 +69,27 @@ class Vitals:
             found["storage"] = False
         else:
             now_ms = self._world.now_ms()
-            found["relay"] = all(
+            self._relays = all(
                 backlog.lease_until_ms > now_ms and self._lag(shard, backlog) <= LAG_EVENTS_MAX
                 for shard, backlog in enumerate(backlogs)
             )
-        return found | {name: holds() for name, holds in self._further.items()}
+        vital = {"relay": self._relays} if self._relay_is_vital else {}
+        return found | vital | {name: await self._holds(name) for name in self._further}
+
+    def conditions(self) -> Mapping[str, bool]:
+        """What the last look found of parts that traffic does not wait for."""
+        return {} if self._relay_is_vital else {"relay": self._relays}
+
+    async def _holds(self, name: str) -> bool:
+        """The answer of a further check, which may wait for a server; while it is slow, what it said before."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                self._held[name] = await asyncio.to_thread(self._further[name])
+        except TimeoutError:
+            return self._held.get(name, False)
+        except Refusal:
+            return False
+        return self._held[name]
 
     async def _commits(self) -> bool:
         try:
@@ -76,24 +100,46 @@ class Vitals:
             return False
         return True
 
-    async def gauges(self) -> Mapping[str, int]:
+    async def gauges(self) -> list[Sample]:
         """Queues and backlogs; those of the database are left out while it cannot be read."""
-        found = {"sold_out_hints": len(self._hints)}
+        found = [Sample("sold_out_hints", len(self._hints))]
         if self._depth is not None:
-            found["write_queue_depth"] = self._depth()
+            found.append(Sample("write_queue_depth", self._depth()))
         try:
             async with asyncio.timeout(ANSWER_S):
                 backlogs = await self._backlogs()
+                oldest = [await self._oldest(shard, backlog) for shard, backlog in enumerate(backlogs)]
+                owed = [await self._db.read(shard, owed_by) for shard in range(self._db.shards)]
         except (Refusal, TimeoutError):
             return found
-        return found | {
-            "outbox_lag_events": sum(self._lag(shard, backlog) for shard, backlog in enumerate(backlogs)),
-            "deliveries_waiting": sum(backlog.waiting for backlog in backlogs),
-            "dead_letters": sum(backlog.dead for backlog in backlogs),
-        }
+        now_ms = self._world.now_ms()
+        since_ms = min((at_ms for at_ms in oldest if at_ms), default=now_ms)
+        return [
+            *found,
+            Sample("outbox_lag_events", sum(self._lag(shard, one) for shard, one in enumerate(backlogs))),
+            Sample("outbox_lag_seconds", max(0, now_ms - since_ms) / 1000),
+            Sample("deliveries_waiting", sum(backlog.waiting for backlog in backlogs)),
+            Sample("dead_letters", sum(backlog.dead for backlog in backlogs)),
+            *_by_consumer(owed, now_ms),
+        ]
+
+    async def _oldest(self, shard: int, backlog: Backlog) -> int:
+        cursor = max(backlog.cursor, self._runtime.cursor(shard))
+        return await self._db.read(shard, oldest_behind, cursor) if cursor < backlog.head else 0
 
     async def _backlogs(self) -> list[Backlog]:
         return [await self._db.read(shard, events.read_backlog) for shard in range(self._db.shards)]
 
     def _lag(self, shard: int, backlog: Backlog) -> int:
         return max(0, backlog.head - max(backlog.cursor, self._runtime.cursor(shard)))
+
+
+def _by_consumer(owed: Sequence[Mapping[str, Late]], now_ms: int) -> list[Sample]:
+    found: list[Sample] = []
+    for name in sorted({name for shard in owed for name in shard}):
+        late = [shard[name] for shard in owed if name in shard]
+        labels = {"consumer": name}
+        waits_ms = max(0, now_ms - min(one.since_ms for one in late))
+        found.append(Sample("consumer_waiting", sum(one.deliveries for one in late), labels))
+        found.append(Sample("consumer_lag_seconds", waits_ms / 1000, labels))
+    return found

@@ -18,14 +18,21 @@ app = cyclopts.App(
     "2 on bad usage, 3 when refused, 4 when interrupted, 5 on a defect of ours.",
 )
 _order = cyclopts.App(name="order", help="Look at orders.")
+_letters = cyclopts.App(name="letters", help="List and replay what could not be delivered.")
 _ledger = cyclopts.App(name="ledger", help="Prove the books.")
+_config = cyclopts.App(name="config", help="Change settings of a running shop.")
+_services = cyclopts.App(name="services", help="Bring up, look at and take down the servers of production.")
 app.command(_order)
+app.command(_config)
+app.command(_services)
 app.command(_ledger)
+app.command(_letters)
 
 _HOME = "tradepost.surfaces.cli"
 _COMMANDS: tuple[tuple[cyclopts.App, str, str, str], ...] = (
-    (app, "serve", f"{_HOME}.serve:serve", "Serve the API on one SQLite file, with relay and timers."),
-    (app, "work", f"{_HOME}.serve:work", "Run relay, deliveries and timers without HTTP."),
+    (app, "serve", f"{_HOME}.serve:serve", "Serve the API: one process on a file, many on servers."),
+    (app, "work", f"{_HOME}.work:work", "Run relay, deliveries and timers without HTTP."),
+    (app, "migrate", f"{_HOME}.migrate:migrate", "Create or upgrade the schema of the shop's database."),
     (
         app,
         "replay",
@@ -36,6 +43,46 @@ _COMMANDS: tuple[tuple[cyclopts.App, str, str, str], ...] = (
     (app, "bench", f"{_HOME}.bench:bench", "Measure every figure in one run: JSON and a page with plots."),
     (app, "points", f"{_HOME}.points:points", "Print which strategy answers for a scene."),
     (app, "export", f"{_HOME}.export:export", "Write a seller's catalogue or the event stream."),
+    (
+        app,
+        "migrate-data",
+        f"{_HOME}.move:migrate_data",
+        "Copy a SQLite shop into MySQL or Vitess, and prove it.",
+    ),
+    (app, "backup", f"{_HOME}.backup:backup", "Copy a running shop, and prove the copy."),
+    (app, "restore", f"{_HOME}.backup:restore", "Make a shop from a copy, and prove it."),
+    (
+        app,
+        "archive",
+        f"{_HOME}.archive:archive",
+        "Move finished orders of old into files, books still right.",
+    ),
+    (
+        app,
+        "drill",
+        f"{_HOME}.drill:drill",
+        "Flip a degradation switch under load and check what it promises.",
+    ),
+    (
+        app,
+        "chaos",
+        f"{_HOME}.chaos:chaos",
+        "Break one part after the other under load, and prove that nothing acknowledged was lost.",
+    ),
+    (_config, "list", f"{_HOME}.config:list_keys", "Every key with its value and bounds."),
+    (_config, "get", f"{_HOME}.config:get", "One key: its value, version and rules."),
+    (_config, "set", f"{_HOME}.config:set_value", "Set a key in every process, with a reason."),
+    (_config, "diff", f"{_HOME}.config:diff", "What differs between two versions of a key."),
+    (_config, "history", f"{_HOME}.config:history", "Who set what, when and why."),
+    (_config, "rollback", f"{_HOME}.config:rollback", "Set a key back to an earlier version."),
+    (_config, "watch", f"{_HOME}.config:watch", "Print changes as they come."),
+    (_services, "up", f"{_HOME}.services:up", "Start servers, or find those there are."),
+    (_services, "status", f"{_HOME}.services:status", "Which servers run, and where."),
+    (_services, "fetch", f"{_HOME}.services:fetch", "Fetch and build what servers need, and start nothing."),
+    (_services, "down", f"{_HOME}.services:down", "Stop what `up` started."),
+    (_letters, "list", f"{_HOME}.letters:list_letters", "What failed too often, or nobody could read."),
+    (_letters, "replay", f"{_HOME}.letters:replay", "Deliver dead letters again."),
+    (_letters, "discard", f"{_HOME}.letters:discard", "Take a message off the broker's dead-letter topic."),
     (_order, "show", f"{_HOME}.order:show", "Show an order with everything that happened to it."),
     (_ledger, "check", f"{_HOME}.ledger:check", "Prove that ledger, payments, orders and stock agree."),
 )

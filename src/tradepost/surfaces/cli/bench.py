@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tradepost.surfaces.cli.output import console, errors, print_json, print_table
-from tradepost.testing.bench import MEASUREMENTS, Bench, Figure, Options, run_bench, run_profile
+from tradepost.testing.bench import MEASUREMENTS, ON_SERVERS, Bench, Figure, Options, run_bench, run_profile
 from tradepost.testing.bench.charts import number
 
 _COLORS = {"reach": "green", "must": "blue", "missed": "yellow", "told": "dim", "broken": "bold red"}
@@ -20,6 +20,7 @@ def bench(
     out: Path = Path("bench-out"),
     quick: bool = False,
     only: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    servers: bool | None = None,
     json: bool = False,
     profile: bool = False,
 ) -> None:
@@ -33,18 +34,23 @@ def bench(
     out
         Folder of bench.json and bench.html; the shops that are measured lie in it meanwhile.
     quick
-        Short rounds, one of each: under 90 seconds instead of six minutes.
+        Short rounds, one of each: under 90 seconds instead of some twelve minutes.
     only
         Measure these alone: yardstick, place, capture, whole, sold-out, naive, connections, writers, storage,
-        quote, quote-http, start, layers.
+        quote, quote-http, start, layers; on servers mariadb, mariadb-whole, mariadb-storage, overload, vitess,
+        config.
+    servers
+        Start MariaDB, Vitess and etcd for the figures that need them, where this machine can; a quick run leaves
+        them out unless it is told.
     json
         Print the run as JSON.
     profile
         Measure nothing; show where the time of placing an order goes.
     """
-    unknown = sorted(set(only) - set(MEASUREMENTS))
+    known = (*MEASUREMENTS, *ON_SERVERS)
+    unknown = sorted(set(only) - set(known))
     if unknown:
-        told = f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}"
+        told = f"no such measurement: {', '.join(unknown)}; there are {', '.join(known)}"
         errors.print(told, markup=False)
         raise SystemExit(2)
     if profile:
@@ -64,7 +70,7 @@ def bench(
         def heard(name: str, done: int, whole: int) -> None:
             progress.update(bar, description=name or "done", completed=done, total=whole)
 
-        found = run_bench(Options(out=out, quick=quick, only=only), heard)
+        found = run_bench(Options(out=out, quick=quick, only=only, servers=servers), heard)
     if json:
         print_json(found)
     else:

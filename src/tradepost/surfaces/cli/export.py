@@ -13,7 +13,8 @@ import msgspec
 from rich.progress import Progress
 
 from tradepost.app import Reader, open_reader
-from tradepost.events import read_stream
+from tradepost.events import stream_page
+from tradepost.kernel.events import EventRow
 from tradepost.kernel.ids import check_id
 from tradepost.kernel.tx import Storage
 from tradepost.surfaces.cli.output import errors
@@ -39,7 +40,7 @@ def export(
     Parameters
     ----------
     what
-        catalog (a seller's products, SKUs and offers) or events (every event, oldest first).
+        catalog (a seller's products, SKUs and offers) or events (every event, oldest first, one shard after another).
     seller
         The seller whose catalogue is meant.
     out
@@ -81,13 +82,10 @@ def _target(out: Path | None) -> Iterator[BinaryIO]:
 class _Reading:
     """The reader as the storage port's `read`, which stories await."""
 
-    shards = 1
-
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-
-    def shard_of(self, gene: int) -> int:
-        return 0
+        self.shards = reader.shards
+        self.shard_of = reader.shard_of
 
     async def read(self, shard: int, query: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._reader.read(shard, query, *args, **kwargs)
@@ -99,18 +97,25 @@ async def _write_catalog(reader: Reader, seller_id: str, form: str, write: Calla
 
 
 def _write_events(reader: Reader, write: Callable[[bytes], None]) -> None:
-    after = 0
-    while rows := reader.read(0, read_stream, after, PAGE):
-        for row in rows:
-            document = {
-                "specversion": "1.0",
-                "id": row.event_id,
-                "type": row.type,
-                "source": "/v1/events",
-                "subject": row.aggregate_id,
-                "sequence": str(row.sequence),
-                "time_ms": row.at_ms,
-                "data": msgspec.Raw(row.payload),
-            }
-            write(msgspec.json.encode(document) + b"\n")
-        after = rows[-1].sequence
+    for shard in range(reader.shards):
+        after, more = 0, True
+        while more:
+            page = reader.read(shard, stream_page, after, PAGE)
+            for row in page.rows:
+                write(msgspec.json.encode(_document(row, shard)) + b"\n")
+            after, more = page.next_sequence, page.more
+
+
+def _document(row: EventRow, shard: int) -> dict[str, Any]:
+    """One event as CloudEvents wants it; its sequence counts within its shard."""
+    return {
+        "specversion": "1.0",
+        "id": row.event_id,
+        "type": row.type,
+        "source": "/v1/events",
+        "subject": row.aggregate_id,
+        "sequence": str(row.sequence),
+        "shard": shard,
+        "time_ms": row.at_ms,
+        "data": msgspec.Raw(row.payload),
+    }

@@ -10,7 +10,7 @@ import msgspec
 from tradepost.app import open_reader
 from tradepost.events import aggregate_log
 from tradepost.kernel.events import EventRow
-from tradepost.kernel.ids import check_id
+from tradepost.kernel.ids import check_id, gene_of
 from tradepost.kernel.money import to_major
 from tradepost.kernel.tx import Tx
 from tradepost.surfaces.cli.output import moment, print_facts, print_json, print_table
@@ -37,7 +37,8 @@ def show(
     settings = read_settings(config, overrides={"server.data_dir": data_dir})
     reader = open_reader(settings)
     try:
-        facts = reader.read(0, _facts, check_id(order_id, "order"))
+        gene = gene_of(check_id(order_id, "order"))
+        facts = reader.read(reader.shard_of(gene), _facts, order_id)
     finally:
         reader.close()
     if json:

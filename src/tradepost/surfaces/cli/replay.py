@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import uvloop
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tradepost.app import open_app
+from tradepost.events import read_stream
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
+from tradepost.kernel.tx import Storage
 from tradepost.replay.history import open_text, read_lines
 from tradepost.replay.report import Report
 from tradepost.replay.run import Replay
@@ -30,12 +32,14 @@ declare_problems(
         "replay.database_invalid": (
             Kind.INVALID,
             "Not a database that can be used",
-            "Give sqlite:///path/to/folder of a shop that does not exist yet, or leave it out.",
+            "Give sqlite:///path/to/folder of a shop that does not exist yet, the mysql:// or vitess:// address of an"
+            " empty database, or leave it out.",
         ),
     }
 )
 
-HISTORY_SETTINGS = {
+SERVERS = ("mysql://", "mariadb://", "vitess://")
+HISTORY_SETTINGS: dict[str, Any] = {
     "storage.writer": "thread",
     "limits.lines_max": 20_000,
     "limits.quantity_max": 10_000_000,
@@ -66,7 +70,8 @@ def replay(
     file
         The history, as CSV or CSV packed with xz.
     database
-        sqlite:///FOLDER to keep the shop it makes; a folder that is deleted afterwards when left out.
+        sqlite:///FOLDER to keep the shop it makes, or the mysql:// or vitess:// address of an empty database; a
+        folder that is deleted afterwards when left out.
     report
         Write the report as JSON to this file.
     json
@@ -75,8 +80,10 @@ def replay(
     if not file.is_file():
         raise Refusal("replay.file_invalid", f"{file} is no file.", field="FILE")
     with tempfile.TemporaryDirectory(prefix="tradepost-replay-") as scratch:
-        folder = _folder(database) or Path(scratch)
-        settings = load_settings({}, None, {**HISTORY_SETTINGS, "server.data_dir": str(folder)})
+        on_server = database.startswith(SERVERS)
+        folder = Path(scratch) if on_server or not database else _folder(database)
+        where = {"server.data_dir": str(folder), "storage.url": database if on_server else ""}
+        settings = load_settings({}, None, HISTORY_SETTINGS | where)
         done = uvloop.run(_replay(settings, file))
     if report is not None:
         report.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=2) + b"\n")
@@ -89,16 +96,14 @@ def replay(
         raise SystemExit(FAILED)
 
 
-def _folder(database: str) -> Path | None:
-    if not database:
-        return None
+def _folder(database: str) -> Path:
     scheme, _, path = database.partition("://")
     if scheme != "sqlite" or not path.strip("/"):
         raise Refusal(
             "replay.database_invalid",
-            f"{database!r} cannot be used.",
+            f"A database of the scheme {scheme[:20]!r} cannot be used.",
             field="--database",
-            expected="sqlite:///FOLDER",
+            expected="sqlite:///FOLDER, mysql://... or vitess://...",
         )
     folder = Path(path[1:])
     if (folder / "tradepost.db").exists():
@@ -125,6 +130,18 @@ async def _replay(settings: Settings, file: Path) -> Report:
             progress.update(bars[what], completed=done, total=total)  # type: ignore[arg-type]
 
         async with open_app(settings, world=world) as app:
+            await _refuse_filled(app.platform.db)
             run = Replay(app, world, advance)
             run.report.file = file.name
             return await run.run(lines)
+
+
+async def _refuse_filled(db: Storage) -> None:
+    for shard in range(db.shards):
+        if await db.read(shard, read_stream, 0, 1):
+            raise Refusal(
+                "replay.database_invalid",
+                "The database already holds a shop.",
+                field="--database",
+                expected="an empty one: a history is replayed into an empty shop",
+            )

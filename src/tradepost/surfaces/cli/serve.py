@@ -1,4 +1,4 @@
-"""`tradepost serve` and `tradepost work`: the server, and its relays and timers without HTTP."""
+"""`tradepost serve`: the API, in one process on a file, in many on a shared database."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import asyncio
 import contextlib
 import errno
 import gc
-import logging
-import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 import uvloop
 
-from tradepost.app import App, open_app, running
+from tradepost.app import open_app, running
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
-from tradepost.settings import DEMO_KEYS, Mode, Settings, load_settings
+from tradepost.settings import Mode, Profile, Settings
 from tradepost.surfaces.api import create_asgi
-from tradepost.surfaces.api.joined import JoinedProtocol
+from tradepost.surfaces.cli.crews import serve_by_many
+from tradepost.surfaces.cli.greeting import address_of, greeting, prepare_demo
 from tradepost.surfaces.cli.logs import configure_logs
+from tradepost.surfaces.cli.profile import SERVERS, read_settings
+from tradepost.surfaces.cli.worker import GC_YOUNG, http_config
+
+__all__ = ["read_settings", "serve"]
 
 declare_problems(
     {
@@ -40,39 +42,32 @@ declare_problems(
 )
 
 BACKLOG = 2048
-GC_YOUNG = 50_000
-
-
-def read_settings(
-    config: Path | None = None, *, demo: bool = False, overrides: dict[str, Any] | None = None
-) -> Settings:
-    """The settings of a command: file, environment and the options given.
-
-    Raises Refusal `settings.invalid`, and `settings.demo_keys` for a demo where production is set.
-    """
-    given = {name: value for name, value in (overrides or {}).items() if value is not None}
-    if demo:
-        if load_settings(os.environ, config, given).mode is Mode.PRODUCTION:
-            raise Refusal("settings.demo_keys", "--demo loads keys that everybody knows.", field="mode")
-        given["mode"] = Mode.DEMO.value
-    return load_settings(os.environ, config, given)
+DRAIN_S = 10.0
 
 
 def serve(
     *,
     demo: bool = False,
+    profile: str | None = None,
     config: Path | None = None,
     host: str | None = None,
     port: int | None = None,
     data_dir: str | None = None,
     writer: str | None = None,
+    workers: int | None = None,
+    work: int | None = None,
 ) -> None:
-    """Serve the API on one SQLite file, with relay and timers.
+    """Serve the API with relay and timers: in one process on a SQLite file, in as many as asked on a shared database.
+
+    With more than one process SIGHUP replaces them in turn, without a refused connection.
 
     Parameters
     ----------
     demo
         Load the demo shop and its well-known keys if they are not there.
+    profile
+        embedded: one process on one file. production: on the servers that the settings name or that
+        `tradepost services up` started; relays, consumers and timers run in `tradepost work`, or see work.
     config
         A TOML file of settings; the environment and the options below win over it.
     host
@@ -83,20 +78,35 @@ def serve(
         Folder of the database.
     writer
         Where the database writer runs: thread or process.
+    workers
+        API processes on the port.
+    work
+        Processes beside them for relays, consumers and timers; with none the API processes do that too, unless
+        they are told that others work.
     """
-    settings = read_settings(
-        config,
-        demo=demo,
-        overrides={
-            "server.host": host,
-            "server.port": port,
-            "server.data_dir": data_dir,
-            "storage.writer": writer,
-        },
-    )
+    given = {
+        "server.host": host,
+        "server.port": port,
+        "server.data_dir": data_dir,
+        "server.workers": workers,
+        "server.work": work,
+        "storage.writer": writer,
+    }
+
+    def read() -> Settings:
+        return read_settings(config, profile=profile, demo=demo, overrides=given, needs=tuple(SERVERS))
+
+    settings = read()
     configure_logs()
     listening = _listen(settings)
-    uvloop.run(_serve(settings, listening))
+    chosen = settings.server
+    if chosen.workers == 1 and not chosen.work and not chosen.works_elsewhere:
+        uvloop.run(_serve(settings, listening))
+        return
+    status = serve_by_many(settings, listening, read)
+    if settings.profile is Profile.PRODUCTION and not status:
+        print("The shop has ended; its servers go on. To end them: tradepost services down", flush=True)
+    raise SystemExit(status)
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -116,23 +126,10 @@ def _listen(settings: Settings) -> socket.socket:
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
     async with open_app(settings) as app:
-        notes = await _prepare_demo(app) if settings.mode is Mode.DEMO else ""
+        notes = await prepare_demo(app) if settings.mode is Mode.DEMO else ""
         async with running(app):
-            server = _Server(
-                uvicorn.Config(
-                    create_asgi(app.platform),
-                    http=JoinedProtocol,
-                    loop="none",
-                    lifespan="off",
-                    access_log=False,
-                    log_config=None,
-                    server_header=False,
-                    proxy_headers=False,
-                    date_header=False,
-                    timeout_graceful_shutdown=10,
-                ),
-                _greeting(listening, notes),
-            )
+            words = greeting(settings, address_of(listening), app.platform.warnings(), notes)
+            server = _Server(http_config(create_asgi(app.platform), DRAIN_S), words)
             await server.serve([listening])
 
 
@@ -163,70 +160,3 @@ class _Server(uvicorn.Server):
             gc.freeze()
             gc.set_threshold(GC_YOUNG, 20, 50)  # requests leave no cycles: look for them rarely
             print(self._greeting, flush=True)
-
-
-def _greeting(listening: socket.socket, notes: str) -> str:
-    host, port = listening.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    lines = [
-        f"Tradepost listens on {address}",
-        f"  API documents   {address}/docs",
-        f"  problem codes   {address}/problems",
-        f"  health          {address}/health/ready",
-        f"  metrics         {address}/metrics",
-    ]
-    return "\n".join(lines) + (notes.replace("ADDRESS", address) if notes else "")
-
-
-async def _prepare_demo(app: App) -> str:
-    from tradepost.demo.load import load_demo
-
-    shop = await load_demo(app.platform.db)
-    body = (
-        '{"market":"GB","lines":[{"offer_id":"%s","quantity":2}],"total":{"amount_minor":%d,"currency":"GBP"},'
-        '"address":{"name":"Ada Lovelace","line1":"12 St James Square","city":"London",'
-        '"postcode":"SW1Y 4JH","country":"GB"},"payment":{"method":"sandbox_succeeds"}}'
-    )
-    offer_id = shop.offers["first"]
-    view = (await app.platform.checkout.book.get([offer_id]))[offer_id]
-    from tradepost.kernel.money import line_total
-
-    price_e4 = next(window.price_e4 for window in view.prices if window.currency == "GBP")
-    return (
-        f"\nThe demo shop is open: {', '.join(shop.sellers)}. Place a first order:\n\n"
-        f"curl -s ADDRESS/v1/checkouts -H 'Authorization: Bearer {DEMO_KEYS['storefront']}'"
-        f" -H 'Idempotency-Key: first-order' -H 'Content-Type: application/json'"
-        f" -d '{body % (offer_id, line_total(price_e4, 2))}'\n"
-    )
-
-
-def work(*, config: Path | None = None, data_dir: str | None = None) -> None:
-    """Run relay, deliveries and timers without HTTP, until interrupted.
-
-    A SQLite file has one owner: use it while `serve` is stopped. With a shared database any number may run.
-
-    Parameters
-    ----------
-    config
-        A TOML file of settings.
-    data_dir
-        Folder of the database.
-    """
-    settings = read_settings(config, overrides={"server.data_dir": data_dir})
-    configure_logs()
-    uvloop.run(_work(settings))
-
-
-async def _work(settings: Settings) -> None:
-    async with open_app(settings) as app, running(app), _until_told() as told:
-        logging.getLogger("tradepost").info("working; end with Ctrl-C")
-        await told.wait()
-
-
-@contextlib.asynccontextmanager
-async def _until_told() -> AsyncIterator[asyncio.Event]:
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.set)
-    yield told

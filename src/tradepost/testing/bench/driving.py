@@ -56,12 +56,18 @@ class Tally:
 
 
 def send(
-    server: Served, requests: Iterable[bytes], *, connections: int = CONNECTIONS, seconds: float = 0
+    server: Served,
+    requests: Iterable[bytes],
+    *,
+    connections: int = CONNECTIONS,
+    seconds: float = 0,
+    rate: float = 0,
 ) -> Driven:
-    """Send these requests, for so many seconds at most."""
+    """Send these requests, for so many seconds at most; with a `rate` so many a second, answered or not."""
     path = server.process.folder / "requests.bin"
     write_requests(path, requests)
-    return _drive(server, ["--requests", str(path)], connections, seconds)
+    options = ["--requests", str(path), *(["--rate", str(rate)] if rate else [])]
+    return _drive(server, options, connections, seconds)
 
 
 def repeat(server: Served, request: bytes, *, connections: int, seconds: float) -> Driven:

@@ -1,4 +1,4 @@
-"""The goals of every figure, on two cores including the load generator, SQLite with synchronous=FULL."""
+"""The goals of every figure, on two cores with the load generator: SQLite synchronous=FULL, durable servers."""
 
 from __future__ import annotations
 
@@ -28,6 +28,42 @@ GOALS: dict[str, Goal] = {
     "idle_memory": Goal(title="Idle memory", unit="MB", must=120, reach=90, less=True),
     "yardstick": Goal(title="Yardstick: a bare answer", unit=PER_SECOND),
     "order_in_process": Goal(title="Time of one order in process", unit="us", less=True),
+    "place_p99": Goal(title="Placing at 80 % of that, open model, p99", unit="ms", less=True),
+    "mariadb_place_spread": Goal(
+        title="MariaDB: place order, spread", unit=PER_SECOND, must=3_000, reach=6_000
+    ),
+    "mariadb_place_hot": Goal(title="MariaDB: place order, everybody wants the same", unit=PER_SECOND),
+    "mariadb_hot_over_spread": Goal(title="MariaDB: hot over spread", unit="x", must=0.9, reach=1.0),
+    "mariadb_place_p99": Goal(
+        title="MariaDB: placing at 80 % of that, open model, p99", unit="ms", must=100, less=True
+    ),
+    "mariadb_whole_checkout": Goal(title="MariaDB: whole checkout", unit=PER_SECOND, must=800, reach=1_800),
+    "mariadb_batched_hot": Goal(
+        title="MariaDB: batched over naive at the storage port, hot", unit="x", must=5, reach=8
+    ),
+    "mariadb_batched_spread": Goal(
+        title="MariaDB: batched over naive at the storage port, spread", unit="x", must=2.5, reach=4
+    ),
+    "vitess_place_spread": Goal(
+        title="Vitess, 4 shards: place order, spread", unit=PER_SECOND, must=1_500, reach=4_000
+    ),
+    "vitess_place_hot": Goal(title="Vitess: place order, everybody wants the same", unit=PER_SECOND),
+    "vitess_hot_over_spread": Goal(title="Vitess: hot over spread", unit="x"),
+    "vitess_place_p99": Goal(title="Vitess: placing at 80 % of that, open model, p99", unit="ms", less=True),
+    "config_push": Goal(
+        title="A config change in every process, p99", unit="ms", must=1_000, reach=100, less=True
+    ),
+    "overload_goodput": Goal(title="Overload: orders placed, of the cap", unit="%", must=70, reach=90),
+    "overload_refusals": Goal(title="Overload: refusals, p99", unit="ms", must=50, less=True),
+    "overload_answered": Goal(title="Overload: answered, of what was offered", unit="%"),
+    "overload_recovery": Goal(title="Overload: until placing is as before", unit="s", must=5, less=True),
+    "broker_event": Goal(
+        title="An event from its commit to its consumer through RocketMQ, p50",
+        unit="ms",
+        must=100,
+        reach=30,
+        less=True,
+    ),
 }
 
 

@@ -107,11 +107,15 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What to measure and where to write. `only` names measurements; empty means all."""
+    """What to measure and where to write. `only` names measurements; empty means all.
+
+    `servers` says whether figures are measured that need servers to be started; None: in a whole run.
+    """
 
     out: Path
     quick: bool = False
     only: tuple[str, ...] = ()
+    servers: bool | None = None
 
 
 Heard = Callable[[str, int, int], None]

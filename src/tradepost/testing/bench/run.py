@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import tempfile
 import time
@@ -13,10 +14,19 @@ import msgspec
 
 from tradepost import __version__
 from tradepost.testing.bench.driving import Tally
+from tradepost.testing.bench.ground import Ground
 from tradepost.testing.bench.in_process import measure_quotes, measure_storage
 from tradepost.testing.bench.layers import Layers, measure_layers, profile_placing
 from tradepost.testing.bench.machine import look_at_machine
 from tradepost.testing.bench.model import Bench, Heard, Options, Pace
+from tradepost.testing.bench.on_servers import (
+    measure_config_push,
+    measure_mariadb,
+    measure_mariadb_whole,
+    measure_storage_port,
+    measure_vitess,
+)
+from tradepost.testing.bench.over_broker import measure_broker
 from tradepost.testing.bench.over_http import (
     Found,
     measure_capture,
@@ -28,6 +38,7 @@ from tradepost.testing.bench.over_http import (
     measure_whole,
     measure_writers,
 )
+from tradepost.testing.bench.overload import measure_overload
 from tradepost.testing.bench.page import render_page
 from tradepost.testing.bench.shop import Shop
 from tradepost.testing.bench.starting import measure_starts
@@ -50,15 +61,31 @@ MEASUREMENTS: dict[str, Callable[[Shop, Tally, Pace], Found]] = {
 }
 """What `--only` names, in the order in which it is measured."""
 
+ON_SERVERS: dict[str, Callable[[Ground, Tally, Pace], Found]] = {
+    "mariadb": measure_mariadb,
+    "mariadb-whole": measure_mariadb_whole,
+    "mariadb-storage": measure_storage_port,
+    "overload": measure_overload,
+    "vitess": measure_vitess,
+    "config": measure_config_push,
+    "broker": measure_broker,
+}
+"""The same for what needs servers, which are started here where they can be."""
+SERVERS_MAX_S = 900.0
+"""After so long no further figure on servers is begun."""
+
 PREPARING = "preparing the shop"
 
 
 def run_bench(options: Options, heard: Heard) -> Bench:
-    """Measure, then write bench.json and bench.html into the folder `out`. A missed goal is no failure."""
+    """Measure, then write bench.json and bench.html into the folder `out`. A missed goal is no failure.
+
+    A figure whose servers cannot be started here is named with the reason among the failures.
+    """
     _rest_collector()
     options.out.mkdir(parents=True, exist_ok=True)
     began, tally = time.monotonic(), Tally()
-    chosen = [name for name in MEASUREMENTS if not options.only or name in options.only]
+    chosen = chosen_of(options)
     pace = Pace.of(options.quick)
     with tempfile.TemporaryDirectory(prefix="data-", dir=options.out) as folder:
         bench = Bench(
@@ -68,24 +95,46 @@ def run_bench(options: Options, heard: Heard) -> Bench:
             machine=look_at_machine(Path(folder), 0.5 if options.quick else 2),
         )
         heard(PREPARING, 0, len(chosen))
-        shop = Shop(Path(folder))
-        for number, name in enumerate(chosen):
-            heard(name, number, len(chosen))
-            try:
-                figures, series = MEASUREMENTS[name](shop, tally, pace)
-            except Exception as error:
-                bench.failures[name] = f"{type(error).__name__}: {error}"[:500]
-            else:
-                bench.figures += figures
-                bench.series += series
+        shop = functools.cache(lambda: Shop(Path(folder)))
+        ground = Ground(Path(folder))
+        try:
+            for number, name in enumerate(chosen):
+                heard(name, number, len(chosen))
+                try:
+                    if name in MEASUREMENTS:
+                        figures, series = MEASUREMENTS[name](shop(), tally, pace)
+                    elif time.monotonic() - began > SERVERS_MAX_S:
+                        raise TimeoutError(f"the run had taken {SERVERS_MAX_S:.0f} s already")
+                    else:
+                        figures, series = ON_SERVERS[name](ground, tally, pace)
+                except Exception as error:
+                    bench.failures[name] = f"{type(error).__name__}: {error}"[:500]
+                else:
+                    bench.figures += figures
+                    bench.series += series
+                _sum_up(bench, tally, time.monotonic() - began)
+                write_bench(bench, options.out)  # a run that is cut off leaves what it has
+        finally:
+            ground.close()
     heard("", len(chosen), len(chosen))
-    bench.elapsed_s = round(time.monotonic() - began, 1)
+    _sum_up(bench, tally, time.monotonic() - began)
+    write_bench(bench, options.out)
+    return bench
+
+
+def _sum_up(bench: Bench, tally: Tally, elapsed_s: float) -> None:
+    bench.elapsed_s = round(elapsed_s, 1)
     bench.server_cpu_s = round(tally.server_cpu_s, 2)
     bench.generator_cpu_s = round(tally.generator_cpu_s, 2)
     bench.others_cpu_s = round(tally.others_cpu_s, 2)
     bench.driven_s = round(tally.driven_s, 2)
-    write_bench(bench, options.out)
-    return bench
+
+
+def chosen_of(options: Options) -> list[str]:
+    """The names of what is measured, in order."""
+    with_servers = not options.quick if options.servers is None else options.servers
+    every = [*MEASUREMENTS, *(ON_SERVERS if with_servers else ())]
+    return [name for name in (*MEASUREMENTS, *ON_SERVERS) if name in (options.only or every)]
 
 
 def write_bench(bench: Bench, out: Path) -> None:

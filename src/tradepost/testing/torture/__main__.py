@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from tradepost.testing.torture.disk import fill_the_disk
 from tradepost.testing.torture.hot import buyer_limit, hot_sku, kits_that_share
+from tradepost.testing.torture.hot_servers import Race, hot_sku_on_servers
 from tradepost.testing.torture.kill import kill_at_random_moments, kill_the_writer
 from tradepost.testing.torture.report import Report, show
 
@@ -38,6 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     hot.add_argument("--requests", type=int, default=20_000)
     hot.add_argument("--stock", type=int, default=5_000)
     hot.add_argument("--twins", action="store_true", help="send each request twice at once")
+    hot.add_argument(
+        "--database",
+        default="",
+        help="mariadb or vitess, which are started for it, or the address of an empty database",
+    )
+    hot.add_argument("--workers", type=int, default=2, help="API workers; with --database")
+    hot.add_argument("--redis", action="store_true", help="with a Redis beside it; with --database")
     kits = tortures.add_parser("kits", parents=[every], help="two kits share a scarce component")
     kits.add_argument("--requests", type=int, default=4_000)
     kits.add_argument("--stock", type=int, default=1_000)
@@ -52,6 +60,19 @@ def _parser() -> argparse.ArgumentParser:
 def _run(given: argparse.Namespace) -> Iterator[Report]:
     if given.torture == "writer":
         yield kill_the_writer(given.moments, given.seed)
+        return
+    if given.torture == "hot" and given.database:
+        yield hot_sku_on_servers(
+            Race(
+                requests=given.requests,
+                stock=given.stock,
+                connections=given.connections,
+                workers=given.workers,
+                database=given.database,
+                cache=given.redis,
+                twins=given.twins,
+            )
+        )
         return
     for writer in ("thread", "process") if given.writer == "both" else (given.writer,):
         if given.torture == "kill":

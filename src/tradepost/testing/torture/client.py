@@ -48,9 +48,9 @@ class Unanswered(Exception):
 class Client:
     """One connection, one request at a time. `journal` keeps every request that had a key."""
 
-    def __init__(self, port: int, journal: list[Ask] | None = None) -> None:
+    def __init__(self, port: int, journal: list[Ask] | None = None, *, patience_s: float = ANSWER_S) -> None:
         self.journal: list[Ask] = [] if journal is None else journal
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience_s)
         self._used_at = time.monotonic()
 
     def send(
@@ -81,6 +81,11 @@ class Client:
         ask.answer, ask.status = body, answer.status
         ask.replayed = answer.headers.get("idempotency-replayed") == "true"
         return ask
+
+    def turn_to(self, port: int) -> None:
+        """Hang up; the next request goes to this port."""
+        self._connection.close()
+        self._connection.port = port
 
     def close(self) -> None:
         """Hang up."""

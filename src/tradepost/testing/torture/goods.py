@@ -58,9 +58,9 @@ def levels(client: Client, good: Good) -> dict[str, int]:
     return {name: sum(level[name] for level in said["levels"]) for name in names}
 
 
-def buy_now(good: Good, key: str, *, quantity: int = 1, buyer_id: str = "") -> bytes:
-    """The bytes of one buy-now request; the mail address on its order is the key."""
-    body = {
+def wish(good: Good, key: str, *, quantity: int = 1, buyer_id: str = "") -> dict[str, Any]:
+    """The body of one buy-now request; the mail address on its order is the key."""
+    return {
         "market": "GB",
         "lines": [{"offer_id": good.offer_id, "quantity": quantity}],
         "total": {"amount_minor": PRICE_MINOR * quantity, "currency": "GBP"},
@@ -69,5 +69,10 @@ def buy_now(good: Good, key: str, *, quantity: int = 1, buyer_id: str = "") -> b
         "payment": {"method": "sandbox_succeeds"},
         "buyer_id": buyer_id,
     }
+
+
+def buy_now(good: Good, key: str, *, quantity: int = 1, buyer_id: str = "") -> bytes:
+    """The bytes of one such request."""
+    body = wish(good, key, quantity=quantity, buyer_id=buyer_id)
     headers = {"Authorization": f"Bearer {KEYS['storefront']}", "Idempotency-Key": key}
     return build_request("POST", "/v1/checkouts", _encode(body), headers)

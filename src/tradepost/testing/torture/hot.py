@@ -38,12 +38,12 @@ def hot_sku(
         good = enter_good(client, "TORTURE-HOT", stock)
         wishes = (buy_now(good, f"hot-{number}") for number in range(requests) for _ in range(times))
         load = drive(shop, wishes, connections)
-        _note(load, report)
+        note(load, report)
         refused = (requests - sold) * times
         expect(
             "every request is sold or told sold out",
-            _answers(load),
-            _only(sold * times, refused, SOLD_OUT),
+            told(load),
+            only(sold * times, refused, SOLD_OUT),
             report,
         )
         has = levels(client, good)
@@ -80,8 +80,8 @@ def kits_that_share(requests: int, stock: int, connections: int, *, writer: str 
         chance = random.Random(requests)
         wishes = [(chance.choice(goods), number) for number in range(requests)]
         load = drive(shop, (buy_now(good, f"kit-{number}") for good, number in wishes), connections)
-        _note(load, report)
-        answers = _answers(load)
+        note(load, report)
+        answers = told(load)
         broken = sorted(answers.keys() - {"201", SOLD_OUT})
         report.look("every request is sold or told sold out", broken, count=load.answered)
         has = levels(client, part)
@@ -114,12 +114,12 @@ def buyer_limit(requests: int, limit: int, connections: int, *, writer: str = "t
             for buyer in buyers
         ]
         load = drive(shop, wishes, connections)
-        _note(load, report)
+        note(load, report)
         sold = limit * len(buyers)
         expect(
             "each buyer gets the limit, the rest is told",
-            _answers(load),
-            _only(sold, len(wishes) - sold, LIMIT),
+            told(load),
+            only(sold, len(wishes) - sold, LIMIT),
             report,
         )
         has = levels(client, good)
@@ -157,18 +157,20 @@ def expect(name: str, has: dict[str, int], wanted: dict[str, int], report: Repor
     report.look(name, broken, count=max(sum(wanted.values()), 1))
 
 
-def _answers(load: LoadReport) -> dict[str, int]:
+def told(load: LoadReport) -> dict[str, int]:
     """Successes by status, refusals by code, requests without an answer by cause."""
     good = {status: count for status, count in load.statuses.items() if status < "400"}
     untold = sum(load.statuses.values()) - sum(good.values()) - sum(load.codes.values())
     return {**good, **load.codes, **load.failures, **({"without a code": untold} if untold else {})}
 
 
-def _only(sold: int, refused: int, code: str) -> dict[str, int]:
+def only(sold: int, refused: int, code: str) -> dict[str, int]:
+    """The answers there must be: sales and refusals of one code, and nothing else."""
     return {name: count for name, count in (("201", sold), (code, refused)) if count}
 
 
-def _note(load: LoadReport, report: Report) -> None:
-    report.facts["answers"] = _answers(load)
+def note(load: LoadReport, report: Report) -> None:
+    """Write down how hard it was."""
+    report.facts["answers"] = told(load)
     report.facts["answers a second"] = int(load.per_second)
     report.facts["latency p99 us"] = load.service.p99_us

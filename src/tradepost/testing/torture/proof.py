@@ -45,7 +45,7 @@ def repeat_unanswered(client: Client, asks: Iterable[Ask], report: Report) -> li
             continue
         broken = [f"{ask.kind} {ask.key}: {ask.status} {ask.answer[:200]!r}"] if ask.status >= 500 else []
         report.look("an unanswered request can be repeated", broken)
-        report.look("the repeat of a repeat says the same", _differs(ask, twin))
+        report.look("the repeat of a repeat says the same", differs(ask, twin))
         report.add("unanswered requests repeated")
     return left
 
@@ -53,10 +53,11 @@ def repeat_unanswered(client: Client, asks: Iterable[Ask], report: Report) -> li
 def repeat_acknowledged(client: Client, asks: Sequence[Ask], report: Report) -> None:
     """Send requests again that were accepted: each must name what it made the first time."""
     for ask in asks:
-        report.look("a repeated success names the same thing", _differs(ask, client.repeat(again(ask))))
+        report.look("a repeated success names the same thing", differs(ask, client.repeat(again(ask))))
 
 
-def _differs(first: Ask, second: Ask) -> list[str]:
+def differs(first: Ask, second: Ask) -> list[str]:
+    """What is wrong with the second answer to a request that was done: it names something else."""
     if not first.accepted:
         return []  # a refusal changed nothing and is judged anew
     if second.status == first.status and (_names(first) == _names(second)):
@@ -77,9 +78,9 @@ def prove_standing(database: Path, asks: Sequence[Ask], report: Report) -> None:
     with rows.opened(database) as tx:
         found = rows.all_orders(tx)
         prove_placed(asks, found, report)
-        _prove_payments(asks, rows.all_payments(tx), report)
-        _prove_kept(asks, rows.answers_by_key(tx), report)
-        _prove_versions(asks, rows.versions(tx), report)
+        prove_payments(asks, rows.all_payments(tx), report)
+        prove_kept(asks, rows.answers_by_key(tx), report)
+        prove_versions(asks, rows.versions(tx), report)
         report.look("every event log is gapless", rows.broken_logs(tx))
         holds = rows.open_holds(tx)
         known = {order.order_id for order in found}
@@ -124,7 +125,8 @@ def prove_placed(asks: Sequence[Ask], found: Sequence[OrderRow], report: Report)
         )
 
 
-def _prove_payments(asks: Sequence[Ask], paid: dict[str, PaymentRow], report: Report) -> None:
+def prove_payments(asks: Sequence[Ask], paid: dict[str, PaymentRow], report: Report) -> None:
+    """What a buyer was told is paid is paid."""
     for ask in asks:
         payment = ask.said().get("payment") if ask.path == CHECKOUTS and ask.accepted else None
         if not payment:
@@ -136,13 +138,14 @@ def _prove_payments(asks: Sequence[Ask], paid: dict[str, PaymentRow], report: Re
         )
 
 
-def _prove_kept(asks: Sequence[Ask], kept: dict[str, int], report: Report) -> None:
+def prove_kept(asks: Sequence[Ask], kept: dict[str, int], report: Report) -> None:
+    """One answer under each key that was answered with a success."""
     accepted = [ask for ask in asks if ask.accepted and ask.key]
     broken = [f"{ask.kind} {ask.key}: {kept.get(ask.key, 0)}" for ask in accepted if kept.get(ask.key) != 1]
     report.look("each success is kept once under its key", broken, count=len(accepted))
 
 
-def _prove_versions(asks: Sequence[Ask], there: dict[str, int], report: Report) -> None:
+def prove_versions(asks: Sequence[Ask], there: dict[str, int], report: Report) -> None:
     """Every order, package, return and payment is at least where an answer has shown it."""
     for ask in asks:
         said = ask.said() if ask.accepted else {}
@@ -192,8 +195,8 @@ def prove_settled(database: Path, provider_book: Path, report: Report) -> None:
         found = rows.all_orders(tx)
         paid = rows.all_payments(tx)
         _prove_holds(tx, found, report)
-    _prove_paid(found, paid, report)
-    _prove_provider(paid, rows.provider_accounts(provider_book), report)
+    prove_paid(found, paid, report)
+    prove_provider(paid, rows.provider_accounts(provider_book), report)
     states: dict[str, int] = {}
     for order in found:
         states[order.state] = states.get(order.state, 0) + 1
@@ -201,18 +204,32 @@ def prove_settled(database: Path, provider_book: Path, report: Report) -> None:
 
 
 def _prove_holds(tx: Tx, found: Sequence[OrderRow], report: Report) -> None:
-    """Open holds are exactly the units that were neither cancelled nor shipped: held until paid, then reserved."""
-    holds = rows.open_holds(tx)
-    expected: dict[tuple[str, str], int] = {}
     unpaid = {order.order_id for order in found if order.state == "UNPAID"}
-    for order in orders.orders_by_ids(tx, [one.order_id for one in found]):
+    wanted = wanted_holds(tx, [one.order_id for one in found])
+    prove_holds(wanted, rows.open_holds(tx), unpaid, report)
+
+
+def wanted_holds(tx: Tx, order_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Pieces by (order, SKU) of the units that were neither cancelled nor shipped."""
+    wanted: dict[tuple[str, str], int] = {}
+    for order in orders.orders_by_ids(tx, order_ids):
         if order.state == "CANCELLED":
             continue
         for line, done in zip(order.body.lines, orders.full_progress(order), strict=True):
             units = line.quantity - done.cancelled - done.shipped
             for part in line.components:
                 key = (order.order_id, part.sku_id)
-                expected[key] = expected.get(key, 0) + units * part.quantity
+                wanted[key] = wanted.get(key, 0) + units * part.quantity
+    return wanted
+
+
+def prove_holds(
+    expected: dict[tuple[str, str], int],
+    holds: dict[tuple[str, str], tuple[int, int]],
+    unpaid: set[str],
+    report: Report,
+) -> None:
+    """Open holds are exactly the units that are still to go: held until paid, then reserved."""
     for key in expected.keys() | holds.keys():
         pieces = expected.get(key, 0)
         wanted = (pieces, 0) if key[0] in unpaid else (0, pieces)
@@ -223,7 +240,8 @@ def _prove_holds(tx: Tx, found: Sequence[OrderRow], report: Report) -> None:
         )
 
 
-def _prove_paid(found: Sequence[OrderRow], paid: dict[str, PaymentRow], report: Report) -> None:
+def prove_paid(found: Sequence[OrderRow], paid: dict[str, PaymentRow], report: Report) -> None:
+    """Orders and payments say the same: captured money is for orders that stand, or given back."""
     by_payment: dict[str, list[OrderRow]] = defaultdict(list)
     for order in found:
         if order.payment_id:
@@ -242,7 +260,8 @@ def _prove_paid(found: Sequence[OrderRow], paid: dict[str, PaymentRow], report: 
         report.look("what was captured is paid for or given back", broken)
 
 
-def _prove_provider(paid: dict[str, PaymentRow], accounts: dict[str, Account], report: Report) -> None:
+def prove_provider(paid: dict[str, PaymentRow], accounts: dict[str, Account], report: Report) -> None:
+    """What the provider took and gave back is what we know of."""
     for payment_id in paid.keys() | accounts.keys():
         payment, account = paid.get(payment_id), accounts.get(payment_id)
         if payment is None:

@@ -56,13 +56,15 @@ class ShopProcess:
         *,
         writer: str = "thread",
         environment: Mapping[str, str] | None = None,
+        start_s: float = START_S,
     ) -> None:
         self.folder = folder
         self.port = port
         self.writer = writer
         self.starts = 0
+        self._start_s = start_s
         self.log = folder / "server.log"
-        self._environment = {**os.environ, **UNHURRIED, **(environment or {})}
+        self.environment = {**os.environ, **UNHURRIED, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -94,7 +96,7 @@ class ShopProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env=self.environment,
                 start_new_session=True,
             )
 
@@ -103,13 +105,13 @@ class ShopProcess:
         from_byte = self.log.stat().st_size if self.log.exists() else 0
         began = time.monotonic()
         self.launch()
-        while time.monotonic() < began + START_S:
+        while time.monotonic() < began + self._start_s:
             if self.ended():
                 raise ShopLost(f"the server ended at its start: {self.last_words(from_byte)}")
             if _LISTENS.search(self.log.read_bytes()[from_byte:]):
                 return time.monotonic() - began
             pause(_STEP_S)
-        raise ShopLost(f"the server does not listen after {START_S} s: {self.last_words(from_byte)}")
+        raise ShopLost(f"the server does not listen after {self._start_s} s: {self.last_words(from_byte)}")
 
     def ended(self) -> bool:
         """Whether the process is gone."""

@@ -8,12 +8,14 @@ from itertools import islice
 import msgspec
 
 from tradepost.kernel.errors import Refusal
+from tradepost.kernel.events import record
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage, Taken, Tx
 from tradepost.trade.catalog import rules, store
 from tradepost.trade.catalog.model import (
     OFFER_STATES,
     Offer,
+    OfferChanged,
     OfferTerms,
     OfferView,
     Product,
@@ -180,7 +182,7 @@ def create_offer(
         raise Refusal(
             "catalog.offer_exists", f"SKU {sku.code} has an offer '{code}'.", field="offer_code"
         ) from None
-    tx.signal("offer", offer_id)
+    note_changed(tx, [offer], at_ms)
     return offer
 
 
@@ -227,8 +229,23 @@ def refresh_offers(
             changed.append(msgspec.structs.replace(offer, facts=facts, version=offer.version + 1))
     if store.update_offers(tx, changed, at_ms) != len(changed):
         raise _conflict(seller_id, 0)
-    for offer in changed:
+    note_changed(tx, changed, at_ms)
+
+
+def note_changed(tx: Tx, offers: Sequence[Offer], at_ms: int) -> None:
+    """Tell caches of offers as written: this process by signals, the others by events as well."""
+    for offer in offers:
         tx.signal("offer", offer.offer_id)
+    tx.emit(
+        record(
+            OfferChanged(offer_id=offer.offer_id, seller_id=offer.seller_id, state=offer.state),
+            offer.offer_id,
+            offer.version,
+            at_ms,
+            seller_id=offer.seller_id,
+        )
+        for offer in offers
+    )
 
 
 def offer_views(tx: Tx, offer_ids: Iterable[str]) -> dict[str, OfferView]:
@@ -283,7 +300,7 @@ def _offer_at(tx: Tx, seller_id: str, offer_id: str, version: int) -> Offer:
 def _write(tx: Tx, offer: Offer, at_ms: int) -> Offer:
     if store.update_offers(tx, [offer], at_ms) != 1:
         raise _conflict(offer.offer_id, offer.version - 1)
-    tx.signal("offer", offer.offer_id)
+    note_changed(tx, [offer], at_ms)
     return offer
 
 

@@ -11,7 +11,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Tx
 from tradepost.markets import all_markets
 from tradepost.trade.catalog import rules, store
-from tradepost.trade.catalog.api import accept_state, refresh_offers
+from tradepost.trade.catalog.api import accept_state, note_changed, refresh_offers
 from tradepost.trade.catalog.bulk_rows import BulkRow
 from tradepost.trade.catalog.model import OFFER_STATES, Offer, OfferTerms, PriceWindow, Product, Sku
 
@@ -206,7 +206,8 @@ def _write(tx: Tx, seller_id: str, known: _Known, at_ms: int) -> None:
     old_products = [_next(p) for p in products if p.product_id in known.stored_products]
     store.insert_products(tx, new_products, at_ms)
     store.insert_skus(tx, [s for s in skus if s.code not in known.stored_skus], at_ms)
-    store.insert_offers(tx, [o for o in offers if (o.sku_id, o.code) not in known.stored_offers], at_ms)
+    new_offers = [o for o in offers if (o.sku_id, o.code) not in known.stored_offers]
+    store.insert_offers(tx, new_offers, at_ms)
     old_skus = [_next(s) for s in skus if s.code in known.stored_skus]
     old_offers = [_next(o) for o in offers if (o.sku_id, o.code) in known.stored_offers]
     matched = store.update_products(tx, old_products, at_ms)
@@ -214,8 +215,7 @@ def _write(tx: Tx, seller_id: str, known: _Known, at_ms: int) -> None:
     matched += store.update_offers(tx, old_offers, at_ms)
     if matched != len(old_products) + len(old_skus) + len(old_offers):
         raise Refusal("version.conflict", "The catalogue was changed meanwhile.")
-    for offer in offers:
-        tx.signal("offer", offer.offer_id)
+    note_changed(tx, [*new_offers, *old_offers], at_ms)
     touched = {sku.sku_id: sku for sku in old_skus}
     for product in old_products:
         found = store.select_skus_of_product(tx, seller_id, product.product_id)

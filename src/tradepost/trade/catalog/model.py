@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tradepost.kernel.errors import Kind, declare_problems
+from tradepost.kernel.events import Event, event
 from tradepost.kernel.states import StateTable
 
 
@@ -93,6 +94,15 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     facts: OfferFacts
     version: int = 1
+
+
+@event("offer.changed.v1")
+class OfferChanged(Event, frozen=True, kw_only=True):
+    """An offer was made or reads differently now: terms, texts or state."""
+
+    offer_id: str
+    seller_id: str
+    state: str
 
 
 class OfferView(msgspec.Struct, frozen=True, kw_only=True):

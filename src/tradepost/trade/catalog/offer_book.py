@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Signal, Storage
+from tradepost.stability.signals import FORGET
 from tradepost.trade.catalog.api import offer_views
 from tradepost.trade.catalog.model import OfferView
 
@@ -53,7 +54,7 @@ class OfferBook:
             read = await self._db.read(shard, offer_views, ids)
             for view in read.values():
                 # What changed while it was read is answered, but not remembered.
-                if view.offer_id not in self._stale and view.seller_id not in self._stale:
+                if not self._stale & {view.offer_id, view.seller_id, FORGET}:
                     self._remember(view)
             return read
         finally:
@@ -77,6 +78,12 @@ class OfferBook:
                 del self._of_seller[view.seller_id]
 
     def _hear(self, signal: Signal) -> None:
+        if signal.topic == FORGET:
+            self._known.clear()
+            self._of_seller.clear()
+            if self._loading:
+                self._stale.add(FORGET)
+            return
         if signal.topic not in ("offer", "seller"):
             return
         if self._loading:

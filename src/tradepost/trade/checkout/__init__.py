@@ -3,6 +3,7 @@
 from tradepost.trade.checkout.buy import Request, accept_buy_now, accept_quote, make_quote
 from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.earlier import Earlier
+from tradepost.trade.checkout.jobs import sweeps
 from tradepost.trade.checkout.model import Address, CheckoutView, Quote, QuotedOrder, Terms, Want
 from tradepost.trade.checkout.place_order import claim_checkout, place_order
 from tradepost.trade.checkout.views import find_checkout, list_checkouts
@@ -24,4 +25,5 @@ __all__ = [
     "list_checkouts",
     "make_quote",
     "place_order",
+    "sweeps",
 ]

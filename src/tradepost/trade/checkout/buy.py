@@ -9,6 +9,7 @@ import msgspec
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.market import Market
 from tradepost.markets import market
+from tradepost.stability.switches import COUPONS_OFF, QUOTE_CACHE_ONLY, refusal_of
 from tradepost.trade.checkout import rules
 from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.earlier import Asked
@@ -16,6 +17,7 @@ from tradepost.trade.checkout.model import Address, Particulars, Placement, Quot
 from tradepost.trade.checkout.placement import make_placement
 from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
 from tradepost.trade.inventory import Demand
+from tradepost.trade.pricing import no_adjustments
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ async def make_quote(
     """A priced promise for these lines and its signed token. Nothing is written and nothing is held."""
     where = market(market_code)
     rules.check_wants(wants, context.lines_max, context.quantity_max)
-    quote = await _price(context, where, wants, buyer_id, scene, context.quote_ttl_ms)
+    quote = await _price(context, where, wants, buyer_id, scene, context.quote_ms(market_code, buyer_id))
     return quote, sign_quote(quote, context.secret)
 
 
@@ -87,7 +89,7 @@ async def _refuse_sold_out(context: Context, wants: Sequence[Want], request: Req
     views, missing = context.book.peek([want.offer_id for want in wants])
     if missing:
         return
-    refusal = context.hints.refuses(
+    demands = [
         Demand(
             owner_id="",
             sku_id=component.sku_id,
@@ -97,7 +99,8 @@ async def _refuse_sold_out(context: Context, wants: Sequence[Want], request: Req
         for want in wants
         for view in (views[want.offer_id],)
         for component in view.components
-    )
+    ]
+    refusal = context.hints.refuses(demands) and await context.hints.confirm(demands)
     if refusal is None:
         return
     asked = Asked(
@@ -117,6 +120,10 @@ async def _price(
     offer_ids = [want.offer_id for want in wants]
     views, missing = context.book.peek(offer_ids)
     if missing:
+        if context.switches.is_on(QUOTE_CACHE_ONLY):
+            raise refusal_of(
+                "switch.quote_cache_only", "Some offers are not remembered here.", offer_ids=sorted(missing)
+            )
         views = await context.book.get(offer_ids)
     gene = gene_of(buyer_id)
     world = context.world
@@ -129,6 +136,7 @@ async def _price(
         at_ms=world.now_ms(),
         ttl_ms=ttl_ms,
         mint=lambda kind: world.mint(kind, gene),
+        adjust=no_adjustments if context.switches.is_on(COUPONS_OFF) else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ async def place_order(context: Context, placement: Placement) -> tuple[CheckoutV
 
     Raises the refusals of stock, limits, risk and idempotency; then nothing was changed.
     """
-    hinted = context.hints.refuses(placement.hold.demands)
+    demands = placement.hold.demands
+    hinted = context.hints.refuses(demands) and await context.hints.confirm(demands)
     if hinted is not None and await context.earlier.find(placement) is None:
         raise hinted
     home = context.db.shard_of(placement.gene)
@@ -73,10 +75,14 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
         await _give_up(context, placement, home, held)
         return placed
     genes = tuple(sorted({gene_of(demand.sku_id) for demand in placement.hold.demands}))
-    for shard in held:
-        with contextlib.suppress(Refusal):  # the order stands: a deadline left behind finds it
-            await context.db.transact(shard, inventory.confirm_deadline, placement.checkout_id, genes)
+    confirmed = inventory.Confirmed(placement.checkout_id, genes)
+    await asyncio.gather(*[_confirm(context, shard, confirmed) for shard in held])
     return placed
+
+
+async def _confirm(context: Context, shard: int, confirmed: inventory.Confirmed) -> None:
+    with contextlib.suppress(Refusal):  # the order stands: a deadline left behind finds it
+        await context.db.batch(shard, inventory.CONFIRM, confirmed)
 
 
 async def _give_up(context: Context, placement: Placement, home: int, shards: Sequence[int]) -> bool:

@@ -58,6 +58,7 @@ def make_quote(
     at_ms: int,
     ttl_ms: int,
     mint: Callable[[str], str],
+    adjust: pricing.Adjust | None = None,
 ) -> Quote:
     """Price the lines at this moment and freeze them per seller, in order of each seller's first line.
 
@@ -76,6 +77,7 @@ def make_quote(
         tax=tax.TAXES.choose(scene),
         ship=shipping.RATES.choose(scene),
         scene=scene,
+        adjust=adjust,
         buyer_id=buyer_id,
         lines_max=len(wants),
     )

@@ -74,3 +74,20 @@ def insert_keys(tx: Tx, rows: Sequence[tuple[int, str, str, str, str, str, int]]
             for gene, scope, key, hashed, buyer_id, checkout_id, at_ms in rows
         ],
     )
+
+
+def old_tombstones(tx: Tx, gene: int, before_ms: int, limit: int) -> list[Row]:
+    """(gene, buyer id, checkout id) of one gene's tombstones from before a moment."""
+    return tx.query(
+        "SELECT gene, buyer_id, checkout_id FROM checkouts WHERE gene = ? AND state = 'TOMBSTONE'"
+        " AND placed_at_ms < ? LIMIT ?",
+        (gene, before_ms, limit),
+    )
+
+
+def delete_tombstones(tx: Tx, keys: Sequence[Row]) -> int:
+    """Forget tombstones by key."""
+    return tx.execute_many(
+        "DELETE FROM checkouts WHERE gene = ? AND buyer_id = ? AND checkout_id = ? AND state = 'TOMBSTONE'",
+        keys,
+    )

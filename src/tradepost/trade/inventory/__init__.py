@@ -1,6 +1,6 @@
 """Inventory: how many pieces lie where, who was promised which of them, and never one promise too many."""
 
-from tradepost.trade.inventory.api import HOLD, confirm_deadline, hold, put_back, release, reserve, ship
+from tradepost.trade.inventory.api import CONFIRM, HOLD, hold, put_back, release, reserve, ship
 from tradepost.trade.inventory.check import StockFinding, StockReport, check_stock, merge_reports
 from tradepost.trade.inventory.hints import SoldOutHints
 from tradepost.trade.inventory.jobs import sweeps
@@ -9,6 +9,7 @@ from tradepost.trade.inventory.model import (
     SHOP,
     Allocation,
     Claim,
+    Confirmed,
     Demand,
     Held,
     HoldRequest,
@@ -24,12 +25,14 @@ from tradepost.trade.inventory.react import CONSUMERS
 from tradepost.trade.inventory.stocktaking import adjust, count, move, receive, write_off
 
 __all__ = [
+    "CONFIRM",
     "CONSUMERS",
     "HOLD",
     "RETURNED",
     "SHOP",
     "Allocation",
     "Claim",
+    "Confirmed",
     "Demand",
     "Held",
     "HoldRequest",
@@ -45,7 +48,6 @@ __all__ = [
     "adjust",
     "available",
     "check_stock",
-    "confirm_deadline",
     "count",
     "hold",
     "levels",

@@ -11,7 +11,7 @@ from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import BatchHandler, Tx
 from tradepost.trade.inventory import store
 from tradepost.trade.inventory.claims import MovementValues, Settlement, settle
-from tradepost.trade.inventory.model import Claim, Deadline, Held, HoldLine, HoldRequest, Movement
+from tradepost.trade.inventory.model import Claim, Confirmed, Deadline, Held, HoldLine, HoldRequest, Movement
 from tradepost.trade.inventory.reserving import reserve_lines
 from tradepost.trade.inventory.rules import Admission, LimitKey, Shelves, UnitKey, admit
 
@@ -202,9 +202,17 @@ def signal_increases(tx: Tx, movements: Iterable[MovementValues]) -> None:
         tx.signal(STOCK_UP, key)
 
 
-def confirm_deadline(tx: Tx, checkout_id: str, genes: Iterable[int]) -> None:
-    """The checkout exists: its holds on this shard no longer wait for it. Repeats do nothing."""
-    store.delete_deadlines(tx, [(gene, checkout_id) for gene in set(genes) if tx.keeps(gene)])
+def confirm_deadlines(tx: Tx, items: Sequence[Confirmed]) -> list[bool]:
+    """Their checkouts exist: holds on this shard no longer wait for them. Repeats do nothing."""
+    keys = {(gene, item.checkout_id) for item in items for gene in item.genes if tx.keeps(gene)}
+    store.delete_deadlines(tx, sorted(keys))
+    return [True] * len(items)
+
+
+CONFIRM: BatchHandler[Confirmed, bool] = BatchHandler(
+    "tradepost.trade.inventory.api:CONFIRM", confirm_deadlines, Confirmed, bool, lambda item: len(item.genes)
+)
+"""Deadlines that found their checkout, a statement for all that wait in the queue."""
 
 
 def settle_deadlines(tx: Tx, kept: Sequence[Deadline], freed: Sequence[Deadline], at_ms: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Signal, Storage
@@ -13,21 +14,40 @@ from tradepost.trade.inventory.rules import refuse_sold_out
 HINTS_MAX = 100_000
 
 
-class SoldOutHints:
-    """Refuses only what the database refused since the last increase of that stock. Of this process only.
+class Shared(Protocol):
+    """Hints that processes share, by `sku_id/pool`."""
 
-    Between increases availability can only fall, so what was refused at `available` stays refused. Signals
-    arrive in commit order, before the answers of that commit. The oldest hint is forgotten beyond `size_max`.
+    def __len__(self) -> int:
+        """Hints known here now."""
+        ...
+
+    def get(self, key: str) -> int | None:
+        """At most so many pieces are available, or None."""
+        ...
+
+    async def ask(self, keys: Iterable[str]) -> dict[str, int]:
+        """Those of the hints that stand for every process."""
+        ...
+
+
+class SoldOutHints:
+    """Refuses only what the database refused since the last increase of that stock.
+
+    Between increases availability can only fall, so what was refused at `available` stays refused. Of this process
+    alone, signals arrive in commit order, before the answers of that commit, and the oldest hint is forgotten
+    beyond `size_max`. With `shared`, where several processes change stock, those hints are used and no others.
     """
 
-    def __init__(self, db: Storage, size_max: int = HINTS_MAX) -> None:
+    def __init__(self, db: Storage, size_max: int = HINTS_MAX, *, shared: Shared | None = None) -> None:
         self._available: dict[str, int] = {}
+        self._shared = shared
         self._size_max = size_max
-        db.listen(self._note)
+        if shared is None:
+            db.listen(self._note)
 
     def __len__(self) -> int:
         """Hints kept now."""
-        return len(self._available)
+        return len(self._available) if self._shared is None else len(self._shared)
 
     def _note(self, signal: Signal) -> None:
         if signal.topic == SOLD_OUT:
@@ -40,14 +60,24 @@ class SoldOutHints:
 
     def refuses(self, demands: Iterable[Demand]) -> Refusal | None:
         """The refusal `inventory.sold_out` the database would give, or None: ask it."""
-        if not self._available:
-            return None
-        needs: dict[tuple[str, str], int] = {}
-        for demand in demands:
-            kept = (demand.sku_id, demand.pool)
-            needs[kept] = needs.get(kept, 0) + demand.quantity
-        for kept, quantity in needs.items():
-            available = self._available.get(f"{kept[0]}/{kept[1]}")
-            if available is not None and quantity > available:
-                return refuse_sold_out(kept, quantity, available)
-        return None
+        hints = self._available if self._shared is None else self._shared
+        return _refuse(hints, demands) if hints else None
+
+    async def confirm(self, demands: Iterable[Demand]) -> Refusal | None:
+        """The same by what stands for every process at this moment: the last word before a refusal is given."""
+        demands = list(demands)
+        if self._shared is None:
+            return self.refuses(demands)
+        return _refuse(await self._shared.ask({f"{d.sku_id}/{d.pool}" for d in demands}), demands)
+
+
+def _refuse(hints: Shared | Mapping[str, int], demands: Iterable[Demand]) -> Refusal | None:
+    needs: dict[tuple[str, str], int] = {}
+    for demand in demands:
+        kept = (demand.sku_id, demand.pool)
+        needs[kept] = needs.get(kept, 0) + demand.quantity
+    for kept, quantity in needs.items():
+        available = hints.get(f"{kept[0]}/{kept[1]}")
+        if available is not None and quantity > available:
+            return refuse_sold_out(kept, quantity, available)
+    return None

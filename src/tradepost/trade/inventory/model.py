@@ -96,6 +96,13 @@ class Held(msgspec.Struct, frozen=True):
     allocations: tuple[Allocation, ...]
 
 
+class Confirmed(msgspec.Struct, frozen=True):
+    """A checkout that stands, and the genes of the SKUs it holds."""
+
+    checkout_id: str
+    genes: tuple[int, ...]
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A step on what an owner holds. `reference` makes it single; `items` are (sku_id, quantity).
 

@@ -110,14 +110,14 @@ def lines_of(tx: Tx, keys: Sequence[tuple[int, str]]) -> list[HoldLine]:
 
 
 def units_of(tx: Tx, keys: Sequence[tuple[int, str]]) -> dict[UnitKey, Level]:
-    """The stock units of (gene, sku_id) pairs."""
-    rows = tx.query_keys(UNITS_BY_SKU, ("gene", "sku_id"), keys)
+    """The stock units of (gene, sku_id) pairs; nobody else changes them in this transaction."""
+    rows = tx.query_keys(UNITS_BY_SKU, ("gene", "sku_id"), keys, lock=True)
     return {(row[0], row[1], row[2], row[3]): Level(*row[1:]) for row in rows}
 
 
 def free_units(tx: Tx, keys: Sequence[tuple[int, str]]) -> list[tuple[int, str, str, str, int]]:
-    """(gene, sku_id, location_id, pool, available) of (gene, sku_id) pairs: all a hold needs to know."""
-    rows = tx.query_keys(UNITS_BY_SKU, ("gene", "sku_id"), keys)
+    """(gene, sku_id, location_id, pool, available) of (gene, sku_id) pairs: all a hold needs to know, and its alone."""
+    rows = tx.query_keys(UNITS_BY_SKU, ("gene", "sku_id"), keys, lock=True)
     return [(r[0], r[1], r[2], r[3], r[4] - r[5] - r[6]) for r in rows]
 
 

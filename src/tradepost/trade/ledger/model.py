@@ -44,6 +44,7 @@ class TransactionKind(StrEnum):
     ADJUSTMENT = "adjustment"
     AUTHORIZATION = "authorization"
     TRANSFER = "transfer"
+    CLOSING = "closing"
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):

@@ -23,7 +23,14 @@ PAGE = (
     " ORDER BY transaction_id, gene LIMIT ?"
 )
 PENDING_BY_ID = "SELECT gene, transaction_id, amount_minor, resolved_minor FROM journal_pending WHERE {keys}"
-_ALL_PENDING = "SELECT gene, transaction_id, amount_minor, resolved_minor FROM journal_pending"
+PAGE_BY_GENE = (
+    f"SELECT {_COLUMNS} FROM journal WHERE gene >= ? AND (gene > ? OR transaction_id > ?)"
+    " ORDER BY gene, transaction_id LIMIT ?"
+)
+_PENDING_PAGE = (
+    "SELECT gene, transaction_id, amount_minor, resolved_minor FROM journal_pending"
+    " WHERE gene >= ? AND (gene > ? OR transaction_id > ?) ORDER BY gene, transaction_id LIMIT ?"
+)
 _INSERT = f"INSERT INTO journal ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"
 _INSERT_PENDING = (
     "INSERT INTO journal_pending (gene, transaction_id, amount_minor, resolved_minor) VALUES (?,?,?,0)"
@@ -49,10 +56,13 @@ def starting_with(tx: Tx, gene: int, prefix: str) -> list[Transaction]:
 
 
 def scan(tx: Tx) -> Iterator[Transaction]:
-    """Every transaction of this shard in order of id, some thousands in memory at a time."""
+    """Every transaction of this shard in order of its key, some thousands in memory at a time."""
     after, gene = "", -1
     while True:
-        rows = tx.query(PAGE, (after, after, gene, PAGE_ROWS))
+        if tx.time_first:
+            rows = tx.query(PAGE, (after, after, gene, PAGE_ROWS))
+        else:
+            rows = tx.query(PAGE_BY_GENE, (gene, gene, after, PAGE_ROWS))
         for row in rows:
             yield _read(row)
         if len(rows) < PAGE_ROWS:
@@ -83,9 +93,15 @@ def find_pending(tx: Tx, keys: Sequence[Key]) -> dict[Key, Pending]:
     return {(row[0], row[1]): Pending(*row) for row in rows}
 
 
-def all_pending(tx: Tx) -> list[Pending]:
-    """Every pending transaction of this shard, resolved ones too."""
-    return [Pending(*row) for row in tx.query(_ALL_PENDING)]
+def all_pending(tx: Tx) -> Iterator[Pending]:
+    """Every pending transaction of this shard, resolved ones too, in order of its key."""
+    gene, after = -1, ""
+    while True:
+        rows = tx.query(_PENDING_PAGE, (gene, gene, after, PAGE_ROWS))
+        yield from (Pending(*row) for row in rows)
+        if len(rows) < PAGE_ROWS:
+            return
+        gene, after = rows[-1][0], rows[-1][1]
 
 
 def resolve(tx: Tx, added: Mapping[Key, int]) -> None:

@@ -55,7 +55,8 @@ def insert_orders(tx: Tx, orders: Sequence[NewOrder]) -> None:
 def find_orders(tx: Tx, order_ids: Iterable[str]) -> dict[str, Order]:
     """Orders by id; unknown ones are left out."""
     keys = [(gene_of(order_id), order_id) for order_id in dict.fromkeys(order_ids)]
-    rows = tx.query_keys(f"SELECT {_COLUMNS} FROM orders WHERE {{keys}}", ("gene", "order_id"), keys)
+    sql = f"SELECT {_COLUMNS} FROM orders WHERE {{keys}}"
+    rows = tx.query_keys(sql, ("gene", "order_id"), keys, lock=True)
     return {row[0]: _order(row) for row in rows}
 
 

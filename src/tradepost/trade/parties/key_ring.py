@@ -8,6 +8,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_for
 from tradepost.kernel.tx import Signal, Storage
 from tradepost.kernel.world import World
+from tradepost.stability.signals import FORGET
 from tradepost.trade.parties import rules, store
 from tradepost.trade.parties.model import Principal
 
@@ -94,6 +95,11 @@ class KeyRing:
         return principal
 
     def _hear(self, signal: Signal) -> None:
+        if signal.topic == FORGET:
+            self._changes += 1
+            self._known.clear()
+            self._refused.clear()
+            return
         if signal.topic != "key":
             return
         self._changes += 1

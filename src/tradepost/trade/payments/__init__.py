@@ -12,6 +12,7 @@ from tradepost.trade.payments.api import (
     retry_refund,
     settle_refund,
 )
+from tradepost.trade.payments.guarded import Guarded
 from tradepost.trade.payments.jobs import sweeps
 from tradepost.trade.payments.model import (
     IMMEDIATE,
@@ -49,6 +50,7 @@ __all__ = [
     "RECORD_RESULT",
     "AuthorizeCall",
     "CaptureCall",
+    "Guarded",
     "Heard",
     "NewIntent",
     "PaymentProvider",

@@ -22,6 +22,8 @@ from tradepost.trade.payments.model import (
 from tradepost.trade.payments.rules import Change
 
 EXPIRE_AFTER_MS = 7 * 86_400_000
+BEFORE_EXPIRY = "before_expiry"
+"""The reference of what is taken because the money would be let go else."""
 _CAPTURABLE = ("AUTHORIZED", "PARTIALLY_CAPTURED")
 
 
@@ -136,8 +138,9 @@ def plan_capture(payment: Payment, order_id: str, amount: int, reference: str, a
         )
     parts = split(amount, left)
     takes = tuple(Take(s.order_id, part, reference) for s, part in zip(shares, parts, strict=True) if part)
-    body = replace(payment.body, plan=(*payment.body.plan, *takes), asks=0)
-    return replace(payment, ask_at_ms=at_ms, body=body)
+    planned = replace(payment, body=replace(payment.body, plan=(*payment.body.plan, *takes), asks=0))
+    due = rules.next_call(planned) is not None
+    return replace(planned, ask_at_ms=at_ms if due else rules.wake_at(planned, at_ms))
 
 
 def plan_shipment(
@@ -172,9 +175,14 @@ def left_of(payment: Payment, share: Share) -> int:
 
 
 def note_silence(payment: Payment, at_ms: int) -> Change | None:
-    """The provider was asked and told nothing new: ask later, and give the intent up after seven days."""
+    """The provider was asked and told nothing new: ask later, and give the intent up after seven days.
+
+    Captures that wait for the last parcel wait on, and take everything shortly before the money is let go.
+    """
     if not payment.ask_at_ms:
         return None
+    if rules.waits_for_last(payment):
+        return Change(_take_the_rest(payment, at_ms))
     asks = payment.body.asks + 1
     change = Change(payment)
     if payment.state in rules.OPEN and at_ms - payment.opened_at_ms > EXPIRE_AFTER_MS:
@@ -182,6 +190,14 @@ def note_silence(payment: Payment, at_ms: int) -> Change | None:
     waiting = replace(change.payment, body=replace(change.payment.body, asks=asks))
     waiting = replace(waiting, ask_at_ms=at_ms + rules.ask_delay(asks))
     return replace(change, payment=waiting)
+
+
+def _take_the_rest(payment: Payment, at_ms: int) -> Payment:
+    """Everything planned when the moment has come: what never leaves is given back like any other cancelled line."""
+    if at_ms < rules.capture_by_ms(payment):
+        return replace(payment, ask_at_ms=rules.wake_at(payment, at_ms))
+    left = sum(left_of(payment, share) for share in payment.body.shares)
+    return plan_capture(payment, "", left, BEFORE_EXPIRY, at_ms) or payment
 
 
 def captures_at_once(payment: Payment) -> bool:

@@ -15,10 +15,6 @@ from tradepost.trade.payments.port import Providers
 EVENTS_KEPT_MS = 30 * 86_400_000
 
 
-def _forgettable(tx: Tx, now_ms: int, limit: int) -> list[tuple[int, str, str]]:
-    return store.old_provider_events(tx, now_ms - EVENTS_KEPT_MS, limit)
-
-
 async def _all(calls: Sequence[Coroutine[Any, Any, object]]) -> None:
     """Run all; one that fails keeps nobody from the rest, then the first failure is raised."""
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
@@ -26,8 +22,13 @@ async def _all(calls: Sequence[Coroutine[Any, Any, object]]) -> None:
             raise outcome
 
 
-def sweeps(db: Storage, world: World, providers: Providers) -> list[Sweep]:
-    """The timers; their moments are columns of the rows that wait."""
+def sweeps(
+    db: Storage, world: World, providers: Providers, events_kept_ms: int = EVENTS_KEPT_MS
+) -> list[Sweep]:
+    """The timers; their moments are columns of the rows that wait. Webhooks are remembered so many milliseconds."""
+
+    def forgettable(tx: Tx, now_ms: int, limit: int) -> list[tuple[int, str, str]]:
+        return store.old_provider_events(tx, now_ms - events_kept_ms, limit)
 
     async def ask(items: Sequence[tuple[str, str]]) -> None:
         await _all([paying.ask(db, world, providers, *item) for item in items])
@@ -43,5 +44,5 @@ def sweeps(db: Storage, world: World, providers: Providers) -> list[Sweep]:
     return [
         Sweep("payments.ask", store.due_payments, ask),
         Sweep("payments.refunds", store.due_refunds, call_refunds),
-        Sweep("payments.forget_webhooks", _forgettable, forget, every_ms=3_600_000),
+        Sweep("payments.forget_webhooks", forgettable, forget, every_ms=3_600_000),
     ]

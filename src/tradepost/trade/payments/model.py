@@ -189,6 +189,7 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
 
     `rank` is the progress of the present attempt, `plan` the captures in their order, `asks` how often the
     provider was asked in vain, `postings` the ledger transactions so far, `held` whether a pending one stands.
+    `once` and `capture_before_ms` are the provider's `captures_once` and `capture_before_ms`.
     """
 
     method: str
@@ -204,6 +205,8 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
     asks: int = 0
     postings: int = 0
     held: bool = False
+    once: bool = False
+    capture_before_ms: int = 0
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):

@@ -148,10 +148,16 @@ async def handle_webhook(
     """Record what a provider sends by itself; sent twice it is recorded once.
 
     Raises Refusal `payments.provider_unknown`, `payments.webhook_unsigned`, `payments.webhook_invalid`,
-    `payments.not_found`, `payments.fact_mismatch`.
+    `payments.not_found`, `payments.fact_mismatch`, and `payments.webhook_ignored` for one that needs nothing: it is
+    counted and to be acknowledged.
     """
     now_ms = world.now_ms()
-    heard = providers.of(provider).parse_webhook(headers, body, now_ms)
+    try:
+        heard = providers.of(provider).parse_webhook(headers, body, now_ms)
+    except Refusal as refusal:
+        if refusal.code == "payments.webhook_ignored":
+            providers.note_ignored(provider)
+        raise
     payment_id = check_id(heard.fact.payment_id, "payment")
     recorded = await record(db, Heard(payment_id, provider, now_ms, heard.fact, heard.event_id))
     return recorded.view
@@ -190,6 +196,6 @@ def _call_for(provider: PaymentProvider, view: PaymentView, todo: Todo) -> Corou
     key = f"{view.payment_id}.{todo.call}.{todo.number}"
     if todo.call == "capture":
         return provider.capture(
-            CaptureCall(key=key, payment_id=view.payment_id, amount_minor=todo.amount_minor)
+            CaptureCall(key=key, payment_id=view.payment_id, amount_minor=todo.amount_minor, last=todo.last)
         )
     return provider.void(VoidCall(key=key, payment_id=view.payment_id))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -46,6 +46,8 @@ class ProviderFact(msgspec.Struct, frozen=True, kw_only=True):
     """What the provider says about one payment. Amounts are totals since its beginning, in minor units.
 
     A provider authorizes the whole amount or nothing. `attempt` is the try that `status` speaks of.
+    `captures_once` says that the first capture of this payment releases the rest, and `capture_before_ms` until when
+    what is set aside can be taken (0: the provider does not say).
     """
 
     payment_id: str
@@ -58,6 +60,8 @@ class ProviderFact(msgspec.Struct, frozen=True, kw_only=True):
     reference: str = ""
     reason: str = ""
     refunds: tuple[RefundFact, ...] = ()
+    captures_once: bool = False
+    capture_before_ms: int = 0
 
 
 class ProviderEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,11 +84,12 @@ class AuthorizeCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureCall(msgspec.Struct, frozen=True, kw_only=True):
-    """Take part of what was set aside."""
+    """Take part of what was set aside; after the `last` one nothing more is wanted, and the rest may be released."""
 
     key: str
     payment_id: str
     amount_minor: int
+    last: bool = False
 
 
 class VoidCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +119,10 @@ class PaymentProvider(Protocol):
         ...
 
     async def capture(self, call: CaptureCall) -> ProviderFact:
-        """Take money; when the provider says no, the fact's total has not grown and `reason` says why."""
+        """Take money; when the provider says no, the fact's total has not grown and `reason` says why.
+
+        A part that is not the `last` is refused with `captures_once` where taking it would release the rest.
+        """
         ...
 
     async def void(self, call: VoidCall) -> ProviderFact:
@@ -134,11 +142,21 @@ class PaymentProvider(Protocol):
         ...
 
 
+@runtime_checkable
+class Gauged(Protocol):
+    """A provider that has numbers for /metrics."""
+
+    def gauges(self) -> Mapping[str, int]:
+        """Numbers by name."""
+        ...
+
+
 class Providers:
     """The providers this process may call, by name, and how long it waits for each of them."""
 
     def __init__(self, *providers: PaymentProvider, call_timeout_ms: int = 10_000) -> None:
         self._by_name = {provider.name: provider for provider in providers}
+        self._ignored = dict.fromkeys(self._by_name, 0)
         self.call_timeout_ms = call_timeout_ms
 
     def of(self, name: str) -> PaymentProvider:
@@ -151,4 +169,16 @@ class Providers:
                 field="provider",
                 expected=" or ".join(sorted(self._by_name)),
             )
+        return found
+
+    def note_ignored(self, name: str) -> None:
+        """Count a genuine webhook of this provider that needed nothing here."""
+        self._ignored[name] += 1
+
+    def gauges(self) -> Mapping[str, int]:
+        """Numbers for /metrics, by name: webhooks ignored, and what guards a provider."""
+        found = {f"webhooks_ignored_{name}": count for name, count in self._ignored.items()}
+        for provider in self._by_name.values():
+            if isinstance(provider, Gauged):
+                found |= provider.gauges()
         return found

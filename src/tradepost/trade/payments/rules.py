@@ -54,6 +54,10 @@ TAKING = frozenset({"AUTHORIZED", "PARTIALLY_CAPTURED", "CAPTURED"})
 
 ASK_FIRST_MS = 15_000
 ASK_LAST_MS = 3_600_000
+HELD_MS = 7 * 86_400_000
+"""How long money stays set aside where the provider does not say."""
+CAPTURE_AHEAD_MS = 86_400_000
+"""One capture that waits for the last parcel is made at the latest this long before the money is let go."""
 
 
 class Todo(msgspec.Struct, frozen=True, array_like=True):
@@ -62,6 +66,7 @@ class Todo(msgspec.Struct, frozen=True, array_like=True):
     call: str
     number: int = 0
     amount_minor: int = 0
+    last: bool = False
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -124,6 +129,8 @@ def next_call(payment: Payment) -> Todo | None:
     if payment.state == "CAPTURED":
         return None
     if payment.state in TAKING and not body.voided:
+        if body.once and not payment.captured_minor and body.plan:
+            return _take_once(payment)
         for _, takes in itertools.groupby(enumerate(body.plan, 1), lambda item: item[1].reference):
             group = list(takes)
             amount = sum(take.amount for _, take in group)
@@ -136,6 +143,34 @@ def next_call(payment: Payment) -> Todo | None:
     # VOIDED without the provider's word: the intent was closed while its outcome was unknown
     closed_blindly = payment.state == "VOIDED" and not body.voided and body.rank != DECLINED
     return Todo("void") if closed_blindly else None
+
+
+def _take_once(payment: Payment) -> Todo | None:
+    """One capture for everything, when all that may be taken is planned: a first one of a part would be the last."""
+    if not wants_release(payment):
+        return None
+    planned = sum(take.amount for take in payment.body.plan)
+    return Todo("capture", 1, min(planned, payment.authorized_minor), last=True)
+
+
+def waits_for_last(payment: Payment) -> bool:
+    """Whether captures are planned that wait for those of the parcels still to come."""
+    body = payment.body
+    waiting = body.once and body.plan and not body.voided and payment.state == "AUTHORIZED"
+    return bool(waiting) and not wants_release(payment)
+
+
+def capture_by_ms(payment: Payment) -> int:
+    """When captures that wait are made at the latest."""
+    before_ms = payment.body.capture_before_ms or payment.opened_at_ms + HELD_MS
+    return before_ms - CAPTURE_AHEAD_MS
+
+
+def wake_at(payment: Payment, at_ms: int) -> int:
+    """The moment this payment has to be looked at again; 0 for never."""
+    if payment.state in OPEN or next_call(payment) is not None:
+        return at_ms + ask_delay(payment.body.asks)
+    return capture_by_ms(payment) if waits_for_last(payment) else 0
 
 
 def derive_state(payment: Payment) -> str:
@@ -156,8 +191,7 @@ def settle_state(payment: Payment, at_ms: int) -> Payment:
     state = derive_state(payment)
     if state != payment.state:
         payment = replace(payment, state=PAYMENT.next(payment.state, _INPUT_TO[state]))
-    waits = payment.state in OPEN or next_call(payment) is not None
-    return replace(payment, ask_at_ms=at_ms + ask_delay(payment.body.asks) if waits else 0)
+    return replace(payment, ask_at_ms=wake_at(payment, at_ms))
 
 
 def _check_fact(payment: Payment, fact: ProviderFact) -> None:
@@ -185,6 +219,10 @@ def _merge(payment: Payment, fact: ProviderFact) -> Payment:
         facts["redirect_url"] = fact.redirect_url if fact.status is Status.REQUIRES_ACTION else ""
     if fact.reference and fact.reference != body.reference:
         facts["reference"] = fact.reference
+    if fact.captures_once and not body.once:
+        facts["once"] = True
+    if fact.capture_before_ms > body.capture_before_ms:
+        facts["capture_before_ms"] = fact.capture_before_ms
     return replace(
         payment,
         authorized_minor=max(payment.authorized_minor, fact.authorized_minor),

@@ -92,7 +92,8 @@ def insert_payments(tx: Tx, payments: Sequence[Payment]) -> None:
 def find_payments(tx: Tx, payment_ids: Sequence[str]) -> dict[str, Payment]:
     """Payments by id; missing ones are left out."""
     keys = [(gene_of(payment_id), payment_id) for payment_id in dict.fromkeys(payment_ids)]
-    rows = tx.query_keys(f"SELECT {_PAYMENT} FROM payments WHERE {{keys}}", ("gene", "payment_id"), keys)
+    sql = f"SELECT {_PAYMENT} FROM payments WHERE {{keys}}"
+    rows = tx.query_keys(sql, ("gene", "payment_id"), keys, lock=True)
     return {row[0]: _payment(row) for row in rows}
 
 
@@ -182,7 +183,8 @@ def insert_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
 def find_refunds(tx: Tx, refund_ids: Sequence[str]) -> dict[str, Refund]:
     """Refunds by id; missing ones are left out."""
     keys = [(gene_of(refund_id), refund_id) for refund_id in dict.fromkeys(refund_ids)]
-    rows = tx.query_keys(f"SELECT {_REFUND} FROM refunds WHERE {{keys}}", ("gene", "refund_id"), keys)
+    sql = f"SELECT {_REFUND} FROM refunds WHERE {{keys}}"
+    rows = tx.query_keys(sql, ("gene", "refund_id"), keys, lock=True)
     return {row[0]: _refund(row) for row in rows}
 
 

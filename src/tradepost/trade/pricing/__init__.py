@@ -2,6 +2,7 @@
 
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
+    Adjust,
     Adjustment,
     Basket,
     BasketLine,
@@ -11,11 +12,13 @@ from tradepost.trade.pricing.model import (
     PriceLine,
     Proposal,
     ShippingCharge,
+    no_adjustments,
 )
 from tradepost.trade.pricing.rules import list_price, price
 
 __all__ = [
     "ADJUSTMENTS",
+    "Adjust",
     "Adjustment",
     "Basket",
     "BasketLine",
@@ -26,5 +29,6 @@ __all__ = [
     "Proposal",
     "ShippingCharge",
     "list_price",
+    "no_adjustments",
     "price",
 ]

@@ -6,6 +6,7 @@ from tradepost.surfaces.api.routes import (
     carts,
     catalog,
     checkouts,
+    config,
     events,
     keys,
     offers,
@@ -36,6 +37,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         parties,
         keys,
         events,
+        config,
         sandbox,
     )
     for operation in room.ROUTES.operations

@@ -10,6 +10,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import check_id, gene_for, gene_of
 from tradepost.surfaces.api.once import REPLAYED
 from tradepost.surfaces.api.operation import Answer, Call, Routes
+from tradepost.surfaces.api.platform import Platform
 from tradepost.surfaces.api.routes.carts import BUYING, BuyerQuery, buyer_of
 from tradepost.surfaces.api.routes.checkout_views import (
     ADDRESS,
@@ -35,6 +36,14 @@ from tradepost.trade.checkout import Address, Want
 from tradepost.trade.parties import Role
 
 ROUTES = Routes("checkout")
+
+
+def asked_skus(platform: Platform, body: PlaceRequest) -> list[str]:
+    """The SKUs of a buy-now request whose offers are in memory: an offer nobody asks for is not the one that is hot."""
+    views, _ = platform.checkout.book.peek(line.offer_id for line in body.lines)
+    return [component.sku_id for view in views.values() for component in view.components]
+
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -92,6 +101,7 @@ async def make_quote(call: Call) -> QuoteAnswer:
     status=201,
     keyed=True,
     hot=True,
+    skus=asked_skus,
     scope="orders:write",
     roles=BUYING,
     example={

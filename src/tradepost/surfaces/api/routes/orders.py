@@ -6,6 +6,7 @@ from tradepost.events import aggregate_log
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import check_id, gene_of
 from tradepost.kernel.tx import Tx
+from tradepost.stability.switches import TIMELINE_OFF
 from tradepost.surfaces.api.once import transact_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
 from tradepost.surfaces.api.routes.carts import buyer_of
@@ -49,9 +50,11 @@ def seen_by(principal: Principal, order: Order) -> Order:
     return orders.seller_view(order) if principal.role == Role.SELLER else order
 
 
-def read_order(tx: Tx, principal: Principal, order_id: str) -> OrderView:
+def read_order(tx: Tx, principal: Principal, order_id: str, timeline: bool = True) -> OrderView:
     """An order with its timeline: the logs of the order, its parcels and returns and, for the buyer, the payment."""
     order = sighted(tx, principal, order_id)
+    if not timeline:
+        return view_order(seen_by(principal, order))
     rows = list(orders.order_log(tx, order_id))
     for package in fulfilment.list_packages(tx, order_id):
         rows += aggregate_log(tx, package.package_id)
@@ -143,7 +146,8 @@ async def get_order(call: Call) -> OrderView:
     """Read an order with its timeline"""
     order_id = call.path["order_id"]
     shard = home(call.platform.db, order_id, "order")
-    return await call.platform.db.read(shard, read_order, call.principal, order_id)
+    timeline = not call.platform.switches.is_on(TIMELINE_OFF)
+    return await call.platform.db.read(shard, read_order, call.principal, order_id, timeline)
 
 
 def _cancel(

@@ -12,6 +12,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import cell_of, check_id, gene_of, mint_id, time_of
 from tradepost.kernel.money import Money
 from tradepost.kernel.tx import Tx
+from tradepost.stability.admission import Priority
 from tradepost.surfaces.api.once import story_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
 from tradepost.surfaces.api.routes.carts import BUYING
@@ -229,6 +230,7 @@ async def get_payment(call: Call) -> PaymentAnswer:
 @ROUTES.add(
     "POST",
     "/v1/payments/{payment_id}/confirm",
+    priority=Priority.PAYMENT,
     body=Confirmation,
     returns=PaymentAnswer,
     keyed=True,
@@ -257,6 +259,7 @@ async def confirm_payment(call: Call) -> Answer:
 @ROUTES.add(
     "POST",
     "/v1/payments/{payment_id}/capture",
+    priority=Priority.PAYMENT,
     body=CaptureRequest,
     returns=PaymentAnswer,
     keyed=True,
@@ -290,6 +293,7 @@ async def capture_payment(call: Call) -> Answer:
 @ROUTES.add(
     "POST",
     "/v1/payments/{payment_id}/void",
+    priority=Priority.PAYMENT,
     returns=PaymentAnswer,
     keyed=True,
     scope="payments:write",
@@ -350,6 +354,7 @@ def derive_refund_id(payment_id: str, reference: str) -> str:
 @ROUTES.add(
     "POST",
     "/v1/webhooks/{provider}",
+    priority=Priority.PAYMENT,
     accepts=("application/json", "text/plain"),
     returns=Heard,
     public=True,
@@ -370,7 +375,14 @@ async def hear_webhook(call: Call) -> Heard:
     Signed as Standard Webhooks describes; sent twice it counts once.
     """
     platform = call.platform
-    view = await payments.handle_webhook(
-        platform.db, platform.world, platform.providers, call.path["provider"], call.headers, call.raw
-    )
+    try:
+        view = await payments.handle_webhook(
+            platform.db, platform.world, platform.providers, call.path["provider"], call.headers, call.raw
+        )
+    except Refusal as refusal:
+        if refusal.code != "payments.webhook_ignored":
+            raise
+        return Heard(
+            payment_id="", state="IGNORED"
+        )  # genuine and of no concern: the provider need not repeat it
     return Heard(payment_id=view.payment_id, state=view.state)

@@ -1,0 +1,1 @@
+"""The stability kit: settings that change while the shop runs, switches, limits and what guards dependencies."""
