@@ -301,7 +301,11 @@ async def test_a_torn_manifest_and_orphans_are_put_right(shop: Settings, tmp_pat
     (to / "part-000007.jsonl.gz").write_bytes(b"orphan")
     (to / ".part-000008.jsonl.gz.unfinished").write_bytes(b"half")
     await archived(shop, to)
-    assert sorted(path.name for path in to.iterdir()) == [".lock", "manifest.jsonl", "part-000001.jsonl.gz"]
+    found = sorted(path.name for path in to.iterdir())
+    assert found[:3] == [".lock", "manifest.jsonl", "part-000001.jsonl.gz"]
+    assert [name.startswith("part-000007.jsonl.gz.") and name.endswith(".orphan") for name in found[3:]] == [
+        True
+    ]
     kinds = [msgspec.json.decode(line)["kind"] for line in (to / "manifest.jsonl").read_bytes().splitlines()]
     assert kinds == ["part", "done"]
 

@@ -150,6 +150,14 @@ def test_where_a_path_is_too_long_for_sockets_two_commands_meet_in_a_short_one(
     assert first_free("", "work") == 1
 
 
+def test_a_secret_that_was_cut_off_signs_nothing(tmp_path: Path) -> None:
+    settings = load_settings({}, None, {"server.data_dir": str(tmp_path)})
+    signing_secret(settings)
+    (tmp_path / "signing-secret").write_bytes(b"")
+    with pytest.raises(Refusal, match=r"settings\.secret_missing"):
+        signing_secret(settings)
+
+
 def test_the_schema_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     now_s, asked = 100.0, []
     monkeypatch.setattr(schema.time, "monotonic", lambda: now_s)

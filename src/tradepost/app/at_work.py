@@ -44,18 +44,28 @@ def _follow(app: App, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
 @contextlib.asynccontextmanager
 async def _beside(stop: asyncio.Event, works: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     started = [asyncio.ensure_future(work) for work in works]
+    for work in started:
+        work.add_done_callback(_tell_break)
     try:
         yield
     finally:
         stop.set()
-        await asyncio.gather(*started)
+        for found in await asyncio.gather(*started, return_exceptions=True):
+            if isinstance(found, BaseException):
+                raise found
+
+
+def _tell_break(work: asyncio.Future[None]) -> None:
+    """What breaks while the shop runs is told at once, not when it ends."""
+    if not work.cancelled() and (error := work.exception()) is not None:
+        log.critical("work beside the requests broke", exc_info=error)
 
 
 async def _run_sandbox(app: App, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             await app.sandbox.run_due(app.platform.world.now_ms())
-        except OSError as error:  # its own book cannot be written while the disk is full
+        except Exception as error:  # its own book cannot be written while the disk is full or others hold it
             log.warning("the sandbox provider rests: %s", error)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), SANDBOX_EVERY_S)

@@ -38,8 +38,8 @@ def broker_of(settings: Settings) -> tuple[Endpoint, Names]:
     try:
         found = urlsplit(settings.messaging.url)
         port = found.port
-    except ValueError as error:
-        raise _unfit(str(error)) from error
+    except ValueError:  # its words may quote the secret
+        raise _unfit("its host or port cannot be read; escape / @ and : in the secret with %") from None
     asked = {name: values[-1] for name, values in parse_qs(found.query).items()}
     if (
         found.scheme != "rocketmq"

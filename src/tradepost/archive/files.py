@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import gzip
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -133,9 +134,14 @@ class Folder:
 
     def _remove_unfinished(self) -> None:
         known = {part.file for part in self.parts.values()}
-        for left in (*self.path.glob(".part-*.unfinished"), *self.path.glob("part-*.jsonl.gz")):
-            if left.name not in known:
-                left.unlink()
+        for left in self.path.glob(".part-*.unfinished"):
+            left.unlink()
+        for left in self.path.glob("part-*.jsonl.gz"):
+            if (
+                left.name not in known
+            ):  # of a run that died before the manifest named it, or the manifest was lost
+                names = (left.with_name(f"{left.name}.{number}.orphan") for number in itertools.count(1))
+                left.rename(next(name for name in names if not name.exists()))
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ def old_events(tx: Tx, after: int, before_ms: int, limit: int) -> tuple[list[Row
     """
     upto = min([sequence for _, sequence in store.cursors(tx, (RELAY, SLOW))], default=0)
     rows = store.ages(tx, after, min(upto, store.head(tx) - 1), LOOKED_AT_MAX)
-    waiting = {aggregate_id for _, aggregate_id in store.open_aggregates(tx)} if rows else set()
+    waiting = store.owed_aggregates(tx) if rows else set()
     doomed: list[Row] = []
     for gene, aggregate_id, version, sequence, at_ms in rows:
         if at_ms >= before_ms or len(doomed) == limit:

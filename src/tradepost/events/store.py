@@ -157,6 +157,11 @@ def open_aggregates(tx: Tx) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in tx.query(sql, (WAITING, QUEUED))]
 
 
+def owed_aggregates(tx: Tx) -> set[str]:
+    """Aggregates of which a delivery waits or is a dead letter that somebody may replay."""
+    return {row[0] for row in tx.query("SELECT DISTINCT aggregate_id FROM deliveries")}
+
+
 def open_among(tx: Tx, keys: Sequence[tuple[int, str, str]]) -> list[str]:
     """The aggregates of which something waits, among keys of (gene, consumer, aggregate id)."""
     sql = "SELECT aggregate_id FROM deliveries WHERE state <> ? AND {keys}"
@@ -170,7 +175,7 @@ def put_deliveries(tx: Tx, wanted: Sequence[Delivery]) -> int:
     known: set[Row] = set()
     busy: set[Row] = set()
     for consumer, aggregate_id, version, state in tx.query_keys(
-        sql, ("gene", "consumer", "aggregate_id"), keys
+        sql, ("gene", "consumer", "aggregate_id"), keys, lock=True
     ):
         known.add((consumer, aggregate_id, version))
         if state != DEAD:

@@ -41,11 +41,17 @@ def signing_secret(settings: Settings) -> bytes:
             )
         return configured
     path = Path(settings.server.data_dir) / SECRET_FILE
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists():
         _make_secret(path)
-        return path.read_bytes()
+    kept = path.read_bytes()
+    if len(kept) < SECRET_BYTES_MIN:
+        raise Refusal(
+            "settings.secret_missing",
+            f"{path} has {len(kept)} bytes.",
+            field="security.signing_secret",
+            expected=f"{SECRET_BYTES_MIN} bytes or more",
+        )
+    return kept
 
 
 def _make_secret(path: Path) -> None:
@@ -66,3 +72,5 @@ def write_private(path: Path, content: bytes) -> None:
     file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
     with os.fdopen(file, "wb") as opened:
         opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())

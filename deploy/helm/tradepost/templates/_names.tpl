@@ -46,6 +46,7 @@ volumeMounts:
 {{- define "tradepost.pod" -}}
 serviceAccountName: {{ include "tradepost.account" . }}
 automountServiceAccountToken: false
+enableServiceLinks: false # else a release called tradepost finds TRADEPOST_PORT in its environment, an unknown setting
 securityContext:
   runAsUser: 10001
   runAsGroup: 10001

@@ -20,6 +20,7 @@ from tradepost.infra.storage.group import OutcomeUnknown, TransactionLost
 from tradepost.infra.storage.mysql_target import (
     NO_SAVEPOINT,
     STATEMENT_TIMEOUT_S,
+    UNKNOWN,
     Routing,
     Target,
     code_of,
@@ -130,6 +131,11 @@ class MysqlEngine:
                 raise  # the events could not be written, COMMIT was not reached
             tx.drop()
             self._resolve(error)
+        except pymysql.err.MySQLError as error:
+            if code_of(error) != UNKNOWN:
+                raise
+            tx.drop()  # a gateway's word for anything: the shard may have committed
+            self._resolve(TransactionLost(str(error)))
 
     def _mark(self) -> None:
         self._number += 1
@@ -228,7 +234,11 @@ class MysqlEngine:
             self._end_older(thread_id, now_s)
         if not self._writer:
             self._writer = str(unique)
-            self._enter()
+            try:
+                self._enter()
+            except BaseException:
+                self._writer = ""  # the next connection enters
+                raise
 
     def _end_older(self, thread_id: int, now_s: int) -> None:
         """End our connection before this one, unless the server was started since: its numbers begin anew."""
@@ -274,8 +284,8 @@ class MysqlEngine:
                 self._connect()
                 rows, _ = self.tx.run(["BEGIN", text.bind(_LOOK, (self._writer,))])
                 self.tx.run(["COMMIT"])
-            except TransactionLost as error:
-                cause = error
+            except (TransactionLost, pymysql.err.MySQLError) as error:
+                cause = error if isinstance(error, TransactionLost) else TransactionLost(str(error))
                 self.tx.drop()
                 time.sleep(RETRY_PAUSE_S)
                 continue

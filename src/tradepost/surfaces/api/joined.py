@@ -190,11 +190,13 @@ class JoinedProtocol(HttpToolsProtocol):
         super().data_received(data)
 
     def _is_alone(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        """Whether a refusal may be written now: behind no other answer, to a client that takes what it is sent."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
     def on_message_begin(self) -> None:
         """A request begins; what follows is its rest."""
         self._inside = True
+        self._idle_since = 0.0  # one packet may bring a refused request and the next one
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -231,6 +233,8 @@ class JoinedProtocol(HttpToolsProtocol):
         self._inside = False
         if not self._refused:
             super().on_message_complete()
+        elif not self.transport.is_closing():
+            self._rest()  # its body came after the refusal
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         turn = self._this_turn()

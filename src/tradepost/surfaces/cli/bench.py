@@ -38,7 +38,7 @@ def bench(
     only
         Measure these alone: yardstick, place, capture, whole, sold-out, naive, connections, writers, storage,
         quote, quote-http, start, layers; on servers mariadb, mariadb-whole, mariadb-storage, overload, vitess,
-        config.
+        config, broker.
     servers
         Start MariaDB, Vitess and etcd for the figures that need them, where this machine can; a quick run leaves
         them out unless it is told.

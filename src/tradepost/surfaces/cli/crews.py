@@ -46,10 +46,7 @@ def serve_by_many(settings: Settings, listening: socket.socket, read_again: Call
         _crew(WORK, "open_work", chosen.work, folder),
     ]
     plan = Plan(settings=settings, crews=crews, read_settings=read_again, folder=folder)
-    try:
-        return run_plan(plan, greeting(settings, address_of(listening), warnings, notes))
-    finally:
-        _leave(folder)
+    return run_plan(plan, greeting(settings, address_of(listening), warnings, notes))
 
 
 def work_by_many(settings: Settings, count: int, read_again: Callable[[], Settings]) -> int:
@@ -61,10 +58,7 @@ def work_by_many(settings: Settings, count: int, read_again: Callable[[], Settin
     folder = meeting_folder(settings)
     crews = [_crew(WORK, "open_work", count, folder)]
     plan = Plan(settings=settings, crews=crews, read_settings=read_again, folder=folder)
-    try:
-        return run_plan(plan, f"{count} processes work for relays, consumers and timers; end with Ctrl-C")
-    finally:
-        _leave(folder)
+    return run_plan(plan, f"{count} processes work for relays, consumers and timers; end with Ctrl-C")
 
 
 def _crew(kind: str, opens: str, count: int, folder: str, listening: socket.socket | None = None) -> Crew:
@@ -116,13 +110,6 @@ def meeting_folder(settings: Settings) -> str:
     found = folder.lstat()
     is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
     return str(folder) if is_own else ""
-
-
-def _leave(folder: str) -> None:
-    """Remove the folder when nobody else meets there."""
-    if folder:
-        with contextlib.suppress(OSError):
-            Path(folder).rmdir()
 
 
 def first_free(folder: str, kind: str) -> int:

@@ -226,7 +226,15 @@ class Staff:
 
     async def _fill(self, place: Place) -> bool:
         """Start a child in an empty place; False when it did not get ready. A start-up that fails ends everything."""
-        place.child = self._start(place)
+        try:
+            place.child = self._start(place)
+        except OSError as error:  # no process, memory or file to be had: the place is tried again later
+            log.error("%s could not be started: %s", place.name, error)
+            if not place.once_ready:
+                self._failed = 1
+                self._stop.set()
+            await _first(self._stop.wait(), asyncio.sleep(PAUSE_LONGEST_S))
+            return False
         if await self._gets_ready(place.child):
             place.once_ready = True
             log.info("%s is ready, pid %s", place.name, place.child.pid)
@@ -298,7 +306,13 @@ class Staff:
             place.child = None
             await self._fill(place)
         else:
-            fresh = self._start(place)
+            try:
+                fresh = self._start(place)
+            except OSError as error:
+                log.error("%s keeps its old process: %s", place.name, error)
+                place.renew.clear()
+                place.renewed.set()
+                return
             if await self._gets_ready(fresh):
                 place.child = fresh
                 log.info("%s is replaced: pid %s by %s", place.name, old.pid, fresh.pid)

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import importlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -74,6 +75,9 @@ def main() -> None:
     """Read the letter, work, end with 0; with 3 when the platform refuses to open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the parent, who tells us in order
     letter = msgspec.json.decode(sys.stdin.buffer.read(), type=Letter)
+    for descriptor in (letter.listening, letter.channel, letter.tally):
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)  # else a program we start keeps them open after our death
     configure_logs(process=letter.name)
     try:
         uvloop.run(_work(letter))

@@ -27,7 +27,11 @@ async def run_refund(db: Storage, world: World, providers: Providers, refund_id:
     due = await db.transact(shard, api.begin_refund_call, refund_id, world.now_ms())
     if due is None:
         return
-    fact = await _ask_first(providers, due) if due.repeated else None
+    fact = None
+    if due.repeated:
+        answered, fact = await _ask_first(providers, due)
+        if not answered:
+            return  # who does not know must not pay again: the provider may have forgotten the key of the first call
     if fact is None:
         answered, fact = await call_provider(providers, providers.of(due.provider).refund(_call(due)))
         if not answered or fact is None:
@@ -46,9 +50,9 @@ def _call(due: RefundCallDue) -> RefundCall:
     )
 
 
-async def _ask_first(providers: Providers, due: RefundCallDue) -> ProviderFact | None:
-    """What the provider knows of this attempt, or None when it has to be called."""
-    _, fact = await call_provider(providers, providers.of(due.provider).ask(due.refund.payment_id))
+async def _ask_first(providers: Providers, due: RefundCallDue) -> tuple[bool, ProviderFact | None]:
+    """Whether the provider answered, and what it knows of this attempt: None when it has to be called."""
+    answered, fact = await call_provider(providers, providers.of(due.provider).ask(due.refund.payment_id))
     wanted = (due.refund.refund_id, due.refund.attempts)
     known = fact.refunds if fact is not None else ()
-    return fact if any((refund.refund_id, refund.attempt) == wanted for refund in known) else None
+    return answered, fact if any((one.refund_id, one.attempt) == wanted for one in known) else None
