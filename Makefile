@@ -17,10 +17,13 @@ run-production: $(VENV)/.production-ready ## the same shop on MariaDB, Redis, et
 
 setup: $(VENV)/.run-ready ## create the environment, start nothing
 
-# One set for both: the shop on one file loads the same clients of servers, and asks none of them.
-$(VENV)/.run-ready $(VENV)/.production-ready &: requirements/production.txt requirements/build.txt pyproject.toml
+$(VENV)/.run-ready: requirements/run.txt requirements/build.txt pyproject.toml
+	@bash tools/make_venv.sh $(PYTHON) $(VENV) run
+	@touch $@
+
+$(VENV)/.production-ready: requirements/production.txt requirements/build.txt pyproject.toml
 	@bash tools/make_venv.sh $(PYTHON) $(VENV) production
-	@touch $(VENV)/.run-ready $(VENV)/.production-ready
+	@touch $(VENV)/.run-ready $@
 
 $(VENV)/.test-ready: requirements/test.txt requirements/build.txt pyproject.toml
 	@bash tools/make_venv.sh $(PYTHON) $(VENV) test

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tradepost.app.places import DATABASE_FILE, SANDBOX_FILE, Reader, database_of, database_path
-from tradepost.infra.storage import backup, opening, snapshot
+from tradepost.infra.storage import backup, opening
 from tradepost.infra.storage.migrate import upgrade
 from tradepost.infra.storage.moving import Progress, TableReport, count_rows, move
 from tradepost.infra.storage.opening import open_storage
@@ -26,6 +26,8 @@ def back_up(settings: Settings, to: Path, progress: Progress) -> None:
     Raises Refusal `backup.*`, and `storage.*` when the server cannot be read.
     """
     if settings.storage.url:
+        from tradepost.infra.storage import snapshot
+
         snapshot.copy_server(settings.storage.url, to / DATABASE_FILE, progress)
     else:
         backup.copy_database(database_path(settings), to / DATABASE_FILE, _told(progress))

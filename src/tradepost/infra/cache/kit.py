@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tradepost.infra.cache.nobody import Nobody
-from tradepost.infra.cache.redis_cache import RedisCache
-from tradepost.infra.cache.redis_cells import RedisCells
-from tradepost.infra.cache.redis_link import RedisLink
-from tradepost.infra.cache.redis_shares import RedisShares
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage, Tx
 from tradepost.kernel.world import World
@@ -26,6 +22,9 @@ from tradepost.stability.limiter import Limiter
 from tradepost.stability.news import StreamNews
 from tradepost.stability.signals import SharedSignals
 from tradepost.stability.tuning import admission_terms, limit_rules
+
+if TYPE_CHECKING:
+    from tradepost.infra.cache.redis_link import RedisLink
 
 TOPICS = ("offer", "seller", "key")
 """Signals that caches of other processes must hear."""
@@ -104,7 +103,12 @@ def open_kit(
     rules, terms = limit_rules(get), admission_terms(get)
     shared: Shared | None = None
     origin = f"{world.chance(64):016x}"
-    if redis_url:
+    if redis_url:  # its client is one of production's: a shop that names none does without
+        from tradepost.infra.cache.redis_cache import RedisCache  # noqa: PLC0415
+        from tradepost.infra.cache.redis_cells import RedisCells  # noqa: PLC0415
+        from tradepost.infra.cache.redis_link import RedisLink  # noqa: PLC0415
+        from tradepost.infra.cache.redis_shares import RedisShares  # noqa: PLC0415
+
         link = RedisLink(redis_url, now_ms=_now_ms, chance=world.chance)
         cache = RedisCache(link, chance=world.chance, now_ms=_now_ms, namespace=namespace)
         admission = Admission(terms, RedisShares(link, origin, namespace), workers)
