@@ -42,7 +42,7 @@ lint: $(VENV)/.test-ready
 format: $(VENV)/.test-ready
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(VENV)/.run-ready ## every figure of HOTPATH in one run: JSON and a page with plots in bench-out/
+bench: $(VENV)/.production-ready ## every figure of HOTPATH in one run: JSON and a page with plots in bench-out/
 	$(BIN)/tradepost bench --out bench-out
 
 sim: $(VENV)/.run-ready ## the whole platform on virtual time with faults
