@@ -125,10 +125,9 @@ def deliveries(tx: Tx) -> dict[tuple[str, str], str]:
     return {(row[0], f"{row[1]}.{row[2]}"): row[3] for row in rows}
 
 
-def relayed(tx: Tx) -> int:
-    """The relay's cursor."""
-    rows = tx.query("SELECT sequence FROM relay_cursors")
-    return int(rows[0][0]) if rows else 0
+def relayed(tx: Tx) -> dict[str, int]:
+    """The cursor of each of the shard's relays, by name."""
+    return {row[0]: row[1] for row in tx.query("SELECT relay, sequence FROM relay_cursors")}
 
 
 def portions(tx: Tx) -> list[payments.PortionView]:
