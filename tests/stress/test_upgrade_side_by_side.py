@@ -137,7 +137,7 @@ def test_the_next_release_migrates_under_running_servers(shop: ShopProcess, url:
     assert rows == [(buyers.told["201"] + 1, 0, None)]
 
     run(url, *CONTRACT)
-    assert wait_until(lambda: status(shop.port) == 503, 20)
+    assert wait_until(lambda: status(shop.port) == 503, 40)
     late = shop_on(url, tmp_path / "late")
     with pytest.raises(ShopLost) as refused:
         late.start()

@@ -11,7 +11,7 @@ from tradepost.app.places import database_of
 from tradepost.infra.storage.migrate import schema_fits, schema_version, upgrade
 from tradepost.settings import Settings
 
-LOOK_EVERY_S = 30.0
+LOOK_EVERY_S = 10.0
 
 
 class Migrated(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ def migrate_schema(settings: Settings) -> Migrated:
 
 
 class SchemaWatch:
-    """Whether this version may go on with the schema: asked of the database at most every 30 s, for it costs a
+    """Whether this version may go on with the schema: asked of the database at most every 10 s, for it costs a
     connection and changes with a release. It held when the process started, which migrates first.
     """
 
