@@ -29,7 +29,7 @@ from tradepost.trade.creators import (
     shrink,
 )
 from tradepost.trade.creators.model import Basis
-from tradepost.trade.creators.rules import counted_for, is_over, minus, shrink_base
+from tradepost.trade.creators.rules import counted_for, minus, shrink_base
 
 DAY = 86_400_000
 NOW = 100 * DAY
@@ -173,7 +173,7 @@ def test_states() -> None:
     assert (some.state, some.base_minor, some.units) == ("ESTIMATED", 6_666, 2)
     assert minus(line.parts, taken) == some.parts
     none, _ = shrink(some, 0)
-    assert (none.state, none.parts, is_over(none)) == ("CANCELLED", Parts(), True)
+    assert (none.state, none.parts, none.is_over) == ("CANCELLED", Parts(), True)
     settled = settle(line)
     assert settled.state == "SETTLED"
     back, taken = shrink(settled, 0)
@@ -240,9 +240,9 @@ def test_money_is_conserved_through_any_refunds(
 ) -> None:
     line = earned(drawn, base, units, counted)
     first, taken = line.parts, Parts()
-    if data.draw(st.booleans()) and not is_over(line):
+    if data.draw(st.booleans()) and not line.is_over:
         line = settle(line)
-    while not is_over(line) and line.units:
+    while not line.is_over and line.units:
         line, back = shrink(line, data.draw(st.integers(0, line.units - 1)))
         taken = minus(taken, minus(Parts(), back))
         for parts in (line.parts, back, taken):

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from tradepost.kernel.errors import Kind, declare_problems
+from tradepost.kernel.events import Event, event
 from tradepost.kernel.states import StateTable
 
 ESTIMATED = "ESTIMATED"
@@ -74,6 +75,13 @@ class Bonus(msgspec.Struct, frozen=True, kw_only=True):
     ends_at_ms: int = 0
 
 
+class Agency(msgspec.Struct, frozen=True, kw_only=True):
+    """Who manages a creator and takes a share of what the creator earns."""
+
+    agency_id: str
+    share_bps: int
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A seller's offer to creators; a version never changes. Without `creators` it is open to everybody.
 
@@ -92,6 +100,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tiers: tuple[Tier, ...] = ()
     tier_basis: Basis = Basis.ORDERS
     bonuses: tuple[Bonus, ...] = ()
+    agency: Agency | None = None
     starts_at_ms: int = 0
     ends_at_ms: int = 0
     settle_after_ms: int = 7 * 86_400_000
@@ -100,13 +109,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def is_targeted(self) -> bool:
         """Whether it is for named creators only."""
         return bool(self.creators)
-
-
-class Agency(msgspec.Struct, frozen=True, kw_only=True):
-    """Who manages a creator and takes a share of what the creator earns."""
-
-    agency_id: str
-    share_bps: int
 
 
 class Touch(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,10 +167,76 @@ class Commission(msgspec.Struct, frozen=True, kw_only=True):
     first_base_minor: int = 0
     first_units: int = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can change it any more."""
+        return self.state in (CANCELLED, CLAWED_BACK)
+
+
+class OrderCommissions(msgspec.Struct, frozen=True, kw_only=True):
+    """All commissions of one order. `booked` is what of each line the ledger holds, by line number.
+
+    `planned` says that plans were looked up; before that there are no lines. `version` counts its events, `touches`
+    what happened to the order: who writes must have seen both.
+    """
+
+    order_id: str
+    seller_id: str
+    payment_id: str
+    market: str
+    version: int
+    touches: int = 0
+    next_at_ms: int
+    settle_at_ms: int
+    planned: bool = False
+    lines: tuple[Commission, ...] = ()
+    booked: dict[int, Parts] = {}
+
+
+class Earning(msgspec.Struct, frozen=True, kw_only=True):
+    """One line as its creator sees it; `amount_minor` is the creator's part."""
+
+    creator_id: str
+    order_id: str
+    line_no: int
+    version: int
+    plan_id: str
+    state: str
+    currency: str
+    base_minor: int
+    amount_minor: int
+    at_ms: int
+    settle_at_ms: int
+    content_id: str
+    seller_id: str
+
+
+@event("commission.changed.v1")
+class CommissionChanged(Event, frozen=True, kw_only=True):
+    """What a line earns its creator is now this much, in this state."""
+
+    creator_id: str
+    order_id: str
+    line_no: int
+    plan_id: str
+    state: str
+    currency: str
+    base_minor: int
+    amount_minor: int
+    placed_at_ms: int
+    settle_at_ms: int
+    content_id: str
+    seller_id: str
+
 
 declare_problems(
     {
         "creators.plan_invalid": (Kind.INVALID, "A plan that cannot pay", "Correct the field that is named."),
+        "creators.too_many_plans": (
+            Kind.CONFLICT,
+            "Too many versions of plans",
+            "Change plans less often: every version is kept for the orders that were placed under it.",
+        ),
         "creators.plan_unknown": (
             Kind.NOT_FOUND,
             "No such commission plan",

@@ -13,8 +13,6 @@ from msgspec.structs import replace
 from tradepost.kernel.errors import Refusal
 from tradepost.trade.creators.model import (
     BONUSES_MAX,
-    CANCELLED,
-    CLAWED_BACK,
     COMMISSION_STATES,
     CREATORS_MAX,
     ESTIMATED,
@@ -208,11 +206,6 @@ def _without_deposit(parts: Parts) -> Parts:
     return replace(parts, deposit_minor=0, seller_minor=parts.seller_minor - parts.deposit_minor)
 
 
-def is_over(commission: Commission) -> bool:
-    """Whether nothing can change it any more."""
-    return commission.state in (CANCELLED, CLAWED_BACK)
-
-
 def minus(left: Parts, right: Parts) -> Parts:
     """Part by part."""
     return Parts(
@@ -226,7 +219,7 @@ def minus(left: Parts, right: Parts) -> Parts:
 
 def counted_for(basis: Basis, commissions: Sequence[Commission]) -> int:
     """How far a creator has come under a plan: orders or goods that stay sold."""
-    standing = [one for one in commissions if not is_over(one)]
+    standing = [one for one in commissions if not one.is_over]
     if basis is Basis.ORDERS:
         return len({one.order_id for one in standing})
     return sum(one.base_minor for one in standing)

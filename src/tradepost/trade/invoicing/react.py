@@ -1,0 +1,91 @@
+"""Documents follow the goods and the money: an invoice when goods leave, a credit note when money goes back.
+
+The order lies on the buyer's shard and the numbers on the seller's, so this is a task: it reads the one and writes
+the other. A document names its source, so a task that is repeated finds it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from tradepost.kernel.errors import Refusal
+from tradepost.kernel.events import EventRow, Task
+from tradepost.kernel.ids import gene_of
+from tradepost.kernel.market import Market
+from tradepost.kernel.tx import Storage, Tx
+from tradepost.kernel.world import World
+from tradepost.trade import orders, parties
+from tradepost.trade.invoicing import api
+from tradepost.trade.invoicing.model import Invoice
+
+ON_SUPPLY = ("order.shipped.v1", "order.completed.v1")
+ON_REFUND = ("refund.succeeded.v1",)
+_NOT_DUE = frozenset({"invoicing.not_due", "orders.not_found"})
+
+
+class _Refund(msgspec.Struct, frozen=True):
+    refund_id: str
+    order_id: str
+    amount_minor: int
+    reason: str = ""
+
+
+_refund = msgspec.json.Decoder(_Refund)
+
+
+async def issue(db: Storage, world: World, market_of: Callable[[str], Market], order_id: str) -> Invoice:
+    """The invoice of an order, made when it is not there. Raises `orders.not_found`, `invoicing.not_due`."""
+    order = await db.read(db.shard_of(gene_of(order_id)), orders.get_order, order_id)
+    gene = gene_of(order.seller_id)
+    seller = (await db.read(db.shard_of(gene), parties.seller_views, [order.seller_id])).get(order.seller_id)
+    return await db.transact(
+        db.shard_of(gene),
+        api.issue_invoice,
+        order,
+        market_of(order.market),
+        world.mint("invoice", gene),
+        seller.name if seller is not None else "",
+        world.now_ms(),
+    )
+
+
+def tasks(db: Storage, world: World, market_of: Callable[[str], Market]) -> list[Task]:
+    """The subscriptions of this room."""
+
+    async def supply(row: EventRow) -> None:
+        try:
+            await issue(db, world, market_of, row.aggregate_id)
+        except Refusal as refusal:
+            if refusal.code not in _NOT_DUE:  # cancelled meanwhile, or archived
+                raise
+
+    async def give_back(row: EventRow) -> None:
+        fact = _refund.decode(row.payload)
+        order = await db.read(db.shard_of(gene_of(fact.order_id)), orders.get_order, fact.order_id)
+        gene = gene_of(order.seller_id)
+        await db.transact(
+            db.shard_of(gene),
+            _credit,
+            order,
+            market_of(order.market),
+            fact,
+            world.mint("invoice", gene),
+            row.at_ms,
+        )
+
+    return [Task("invoicing.supply", ON_SUPPLY, supply), Task("invoicing.refunds", ON_REFUND, give_back)]
+
+
+def _credit(tx: Tx, order: orders.Order, market: Market, fact: _Refund, invoice_id: str, at_ms: int) -> None:
+    api.issue_credit(
+        tx,
+        order,
+        market,
+        fact.refund_id,
+        fact.amount_minor,
+        invoice_id=invoice_id,
+        reason=fact.reason,
+        at_ms=at_ms,
+    )
