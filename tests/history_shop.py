@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from tests.arch.tree import ROOT
 
-from tradepost.app import open_app
+from tradepost.app import database_path, open_app
 from tradepost.books import BooksReport, check_books, merge_books
 from tradepost.kernel.tx import Storage
 from tradepost.replay.history import open_text, read_lines
@@ -48,6 +50,9 @@ def make_shop(folder: Path, file: Path = SMALL) -> Settings:
     """A shop of a file in a folder, with this history behind it."""
     settings = settings_of(folder)
     asyncio.run(replay(settings, file))
+    with contextlib.closing(sqlite3.connect(database_path(settings), isolation_level=None)) as connection:
+        # a lane writes its cursor with the next event it carries, which a shop that trades on has: this one has ended
+        connection.execute("UPDATE relay_cursors SET sequence = (SELECT MAX(sequence) FROM events)")
     return settings
 
 

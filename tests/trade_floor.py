@@ -9,8 +9,9 @@ from tests import order_samples
 from tests.memory_tx import MemoryDatabase
 
 from tradepost.kernel.events import EventRow
+from tradepost.kernel.tx import Tx
 from tradepost.testing.world import TestWorld
-from tradepost.trade import aftersales, fulfilment, orders, payments
+from tradepost.trade import aftersales, fulfilment, ledger, orders, payments
 from tradepost.trade.aftersales import cancelling
 from tradepost.trade.orders import NewOrder, Order, api, jobs
 from tradepost.trade.payments import Heard, ProviderFact, Status
@@ -110,6 +111,16 @@ class TradeFloor:
         """The order as it stands."""
         found: Order = self.run(orders.get_order, order_id)
         return found
+
+    def journal(self, tx: Tx, order_id: str, name: str) -> list[tuple[str, int]]:
+        """The entries of the payment's transaction of this name."""
+        found = ledger.transactions_of(tx, order_samples.GENE, self.new_orders[order_id].payment_id)
+        return [
+            (entry.account, entry.amount_minor)
+            for one in found
+            if one.transaction_id.endswith(name)
+            for entry in one.entries
+        ]
 
     def mint(self, kind: str) -> str:
         """An id on the orders' gene."""

@@ -201,6 +201,58 @@ def route(method: str, path: str, operation: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def after_sales() -> str:
+    """The page of who may do what after the sale, of spans and reasons, by market."""
+    module = importlib.import_module("tradepost.trade.aftersales")
+    head = ("kind", "step", *module.PARTIES)
+    parts = [
+        "# After-sales\n",
+        "Who may take which step in which state: `cancel`, `cancel_rest` and `request` look at the order's state, all "
+        "other steps at the case's. Whoever is not named is refused with `aftersales.not_allowed`. See "
+        "[the explanation](../explanation/after-sales.md).\n",
+        "## Every market\n",
+        table(head, may_rows(module.rows_of(""), module.PARTIES)),
+    ]
+    for market, policy in sorted(module.all_policies().items()):
+        if market and policy.change:
+            parts.append(f"## Otherwise in {market}\n")
+            changed = {(row.kind, row.step, row.party) for row in policy.change}
+            rows = [row for row in module.rows_of(market) if (row.kind, row.step, row.party) in changed]
+            parts.append(table(head, may_rows(rows, module.PARTIES)))
+    names = [field for field in module.Policy.__struct_fields__ if field != "change"]
+    policies = sorted(module.all_policies().items())
+    parts.append("## Spans and delivery fees\n")
+    parts.append("Milliseconds after which a state ends by itself; an empty market is every other one.\n")
+    parts.append(
+        table(
+            ("market", *names),
+            (
+                (market or "every other", *(getattr(policy, name) for name in names))
+                for market, policy in policies
+            ),
+        )
+    )
+    parts.append("## Reasons\n")
+    parts.append("Other words are taken too and blame nobody. A claim is always the seller's fault.\n")
+    parts.append(
+        table(
+            ("reason", "seller's fault"),
+            ((f"`{r}`", "yes" if fault else "no") for r, fault in module.REASONS.items()),
+        )
+    )
+    parts.append(f"## States of a case\n\n```mermaid\n{module.RETURN_STATES.mermaid()}\n```\n")
+    return "\n".join(parts)
+
+
+def may_rows(rows: list[Any], parties: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
+    """One row a kind and step: the states in which each party may take it."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        found.setdefault((row.kind, row.step), {})[row.party] = ", ".join(row.states)
+    for (kind, step), by_party in found.items():
+        yield (f"`{kind}`", f"`{step}`", *(by_party.get(party, "") for party in parties))
+
+
 CLI = "tradepost.surfaces.cli"
 COMMANDS = ("serve", "replay", "simulate", "bench", "points", "export", "order", "ledger")
 
@@ -209,6 +261,7 @@ PAGES: dict[str, tuple[tuple[str, ...], Callable[[], str]]] = {
     "events.md": ((), events),
     "state-machines.md": ((), state_machines),
     "points.md": ((), point_page),
+    "after-sales.md": (("tradepost.trade.aftersales",), after_sales),
     "settings.md": ((), settings),
     "cli.md": (tuple(f"{CLI}.{name}" for name in COMMANDS), cli),
     "api.md": ((), api),

@@ -43,7 +43,7 @@ def main() -> None:
     init = FOLDER / "__init__.py"
     init.write_text(
         re.sub(
-            r"^REVISIONS: .*$",
+            r"^REVISIONS: [^(]*\([^)]*\)",
             f"REVISIONS: tuple[str, ...] = ({names},)",
             init.read_text("utf-8"),
             count=1,

@@ -12,6 +12,7 @@ from tests.api.test_journey import delivered, release
 
 from tradepost.surfaces.api.operation import FORM, JSON, Operation
 from tradepost.surfaces.api.routes import OPERATIONS
+from tradepost.surfaces.api.routes.shipping_views import TERMS
 from tradepost.trade.parties import Role
 
 REFUSED = (401, 403, 404)
@@ -23,8 +24,15 @@ FOR_STOREFRONTS = {
     "cancel_order",
     "list_packages",
     "list_returns",
+    "list_cases",
+    "list_disputes",
+    "preview_refund",
+    "get_store_credit",
     "get_buyer",
     "list_events",
+    "list_order_invoices",
+    "get_invoice",
+    "get_invoice_document",
 }
 """Routes without a list of roles where a storefront acts for every buyer."""
 ROLES = {
@@ -55,10 +63,19 @@ async def victim(shop: Shop) -> Victim:
     given = (await shop.operator.post(f"/v1/payments/{order['payment_id']}/refunds", refund)).json
     offer = (await shop.buyer.get(f"/v1/offers/{shop.offer_id}")).json
     key = (await shop.buyer.post("/v1/keys", {})).json
+    invoice = (await shop.seller.post(f"/v1/orders/{order_id}/invoices")).json
+    plan = (await shop.seller.post("/v1/commission-plans", {"rate_bps": 1_000})).json
+    rules = [{"code": "ten", "effect": {"kind": "percentage", "percent_ppm": 100_000}}]
+    drafted = await shop.seller.post("/v1/campaigns", {"currency": "GBP", "rules": rules})
     ids = {
+        "campaign_id": drafted.json["campaign_id"],
+        "plan_id": plan["plan_id"],
+        "invoice_id": invoice["invoice_id"],
+        "format": "xml",
         "order_id": order_id,
         "package_id": package_id,
         "return_id": back["return_id"],
+        "case_id": back["return_id"],
         "refund_id": given["refund_id"],
         "payment_id": order["payment_id"],
         "checkout_id": order["checkout_id"],
@@ -68,9 +85,11 @@ async def victim(shop: Shop) -> Victim:
         "seller_id": shop.seller_id,
         "sku_id": shop.sku_id,
         "offer_id": shop.offer_id,
+        "currency": "GBP",
         "product_id": offer["product_id"],
     }
     await release(shop)
+    assert (await shop.seller.put("/v1/shipping-terms", TERMS)).status == 200
     _, creator = await make_key(shop.platform, "creator")
     guest = (await shop.storefront.post("/v1/guests")).json["guest_token"]
     callers = {
@@ -87,7 +106,9 @@ async def victim(shop: Shop) -> Victim:
 def private(ids: dict[str, str]) -> set[str]:
     """What no other tenant may learn; offers, their sellers, SKUs and products are on show."""
     return {
-        value for name, value in ids.items() if name not in {"offer_id", "seller_id", "sku_id", "product_id"}
+        value
+        for name, value in ids.items()
+        if name not in {"offer_id", "seller_id", "sku_id", "product_id", "format", "currency"}
     }
 
 
@@ -162,6 +183,7 @@ async def test_strangers_changed_nothing(victim: Victim) -> None:
         (shop.seller, f"/v1/stock/{ids['sku_id']}"),
         (shop.seller, f"/v1/offers/{ids['offer_id']}"),
         (shop.seller, f"/v1/products/{ids['product_id']}"),
+        (shop.seller, f"/v1/shipping-terms/{ids['currency']}"),
         (shop.operator, f"/v1/sellers/{ids['seller_id']}"),
     ]
     before = [(await client.get(path)).body for client, path in reads]
@@ -190,6 +212,7 @@ async def test_public_routes_are_these(shop: Shop) -> None:
         "list_markets",
         "show_redirect",
         "decide_redirect",
+        "raise_dispute",
     }
 
 

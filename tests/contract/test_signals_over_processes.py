@@ -10,6 +10,7 @@ import pytest
 from tests.contract.test_cache import chance, eventually, now_ms
 from tests.redis_server import RedisServer, redis_own  # noqa: F401
 
+from tradepost.app.opening import NEWS
 from tradepost.infra.cache.memory import MemoryCache
 from tradepost.infra.cache.redis_cache import RedisCache
 from tradepost.infra.cache.redis_link import RedisLink
@@ -24,6 +25,7 @@ from tradepost.testing.world import TestWorld
 from tradepost.trade import catalog
 from tradepost.trade.catalog import OfferTerms, PriceWindow, Product, SellerFacts, Sku
 from tradepost.trade.parties.model import SellerStateChanged
+from tradepost.trade.shipping import Band, Basis, Method, Rate, Terms, Zone, put_terms
 
 AT = 1_790_000_000_000
 TERMS = OfferTerms(markets=("GB",), prices=(PriceWindow(currency="GBP", price_e4=10_000),))
@@ -195,6 +197,30 @@ def emit_seller_change(tx: Tx, seller_id: str) -> None:
     """The event that the parties room writes."""
     fact = SellerStateChanged(seller_id=seller_id, state="PAUSED", reason="", fee_bps=1)
     tx.emit([record(fact, seller_id, 1, AT)])
+
+
+async def test_shipping_terms_of_another_process_make_its_seller_forgotten(
+    db: SqliteStorage, world: TestWorld
+) -> None:
+    seller_id = world.mint("seller", 5)
+    facts = SellerFacts(seller_id=seller_id, state="ACTIVE", fee_bps=1, version=1)
+    await db.transact(0, catalog.note_sellers, [facts])
+    news = StreamNews(db, NEWS, now_ms=lambda: 0)
+    assert await news.read() == []
+    await db.transact(0, emit_terms_change, seller_id)
+    assert await news.read() == [Signal("seller", seller_id)]
+
+
+def emit_terms_change(tx: Tx, seller_id: str) -> None:
+    """Terms as their seller writes them."""
+    rate = Rate(zone="home", basis=Basis.UNITS, bands=(Band(amount_minor=300),))
+    terms = Terms(
+        seller_id=seller_id,
+        currency="GBP",
+        zones=(Zone(code="home", countries=("GB",)),),
+        methods=(Method(code="parcel", title="Parcel", rates=(rate,)),),
+    )
+    put_terms(tx, terms, seller_id, AT, by_seller=True)
 
 
 async def test_a_database_that_cannot_be_read_means_forgetting(db: SqliteStorage) -> None:

@@ -26,16 +26,27 @@ WAIT_S = 20
 PAGES = ["README.md", "docs/tutorial/first-order.md"]
 PAGES += sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/how-to/*.md"))
 
-SETTINGS = {"docs/how-to/cancel-and-refund.md": {"TRADEPOST_CHECKOUT__REMORSE_MS": "0"}}
+SETTINGS = {
+    "docs/how-to/cancel-and-refund.md": {"TRADEPOST_CHECKOUT__REMORSE_MS": "0"},
+    "docs/how-to/settle-a-case.md": {"TRADEPOST_CHECKOUT__REMORSE_MS": "0"},
+    "docs/how-to/issue-invoices.md": {"TRADEPOST_CHECKOUT__REMORSE_MS": "0"},
+}
 """What a page tells its reader to start the shop with."""
 
-NEEDS_ORDER = {"docs/how-to/cancel-and-refund.md", "docs/how-to/handle-dead-letters.md"}
+NEEDS_ORDER = {
+    "docs/how-to/cancel-and-refund.md",
+    "docs/how-to/handle-dead-letters.md",
+    "docs/how-to/settle-a-case.md",
+    "docs/how-to/issue-invoices.md",
+}
 """Pages that begin with an order: the one of README is placed first."""
 
 NOT_RUN = {
     "README.md": ["run", "run-production", "test"],
     "docs/tutorial/first-order.md": ["run"],
     "docs/how-to/cancel-and-refund.md": ["run"],
+    "docs/how-to/settle-a-case.md": ["run"],
+    "docs/how-to/issue-invoices.md": ["run"],
 }
 """Blocks that only call make, which the shop of this test stands for: their targets, in order."""
 
@@ -46,6 +57,8 @@ CAPTURES: dict[str, Callable[[Any], Any]] = {
     "CONSUMER": lambda answer: answer["items"][0]["consumer"],
     "AGGREGATE_ID": lambda answer: answer["items"][0]["aggregate_id"],
     "VERSION": lambda answer: answer["items"][0]["version"],
+    "INVOICE_ID": lambda answer: answer["invoice_id"],
+    "CAMPAIGN_ID": lambda answer: answer["campaign_id"],
 }
 """A variable that pages tell their reader to set, and where in an answer its value stands."""
 

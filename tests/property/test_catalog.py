@@ -16,7 +16,8 @@ from tradepost.kernel.errors import Refusal
 from tradepost.testing.world import TestWorld
 from tradepost.trade import catalog
 from tradepost.trade.catalog import OfferTerms, PriceWindow, Product, SellerFacts, Sku
-from tradepost.trade.catalog.rules import accept_prices, price_at
+from tradepost.trade.catalog.layers import price_at
+from tradepost.trade.catalog.rules import accept_prices
 
 AT = 1_790_000_000_000
 CURRENCY_OF = {"GB": "GBP", "US": "USD", "JP": "JPY"}

@@ -17,7 +17,13 @@ from tradepost.trade.ledger import Entry, Transaction
 
 DDL = [
     str(CreateTable(table).compile(dialect=sqlite.dialect()))
-    for table in (tables.JOURNAL, tables.JOURNAL_PENDING)
+    for table in (
+        tables.JOURNAL,
+        tables.JOURNAL_PENDING,
+        tables.ACCOUNT_FLOORS,
+        tables.JOURNAL_SEALS,
+        tables.JOURNAL_DEPARTED,
+    )
 ]
 ACCOUNTS = ["provider:sandbox", "seller:sel_1", "seller:sel_2", "platform:fees", "tax:GB"]
 

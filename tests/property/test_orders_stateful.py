@@ -213,7 +213,8 @@ class OrdersMachine(RuleBasedStateMachine):
             order = self.floor.order(order_id)
             log = self.floor.run(orders.order_log, order_id)
             promised = [row.data().refund_minor for row in log if "cancelled" in row.type]
-            promised += [item.refund_minor for item in self.floor.run(aftersales.list_returns, order_id)]
+            cases = self.floor.run(aftersales.list_returns, order_id)
+            promised += [item.refund_minor - item.shipping_minor for item in cases]
             cost = sum(
                 divide(line.total_minor * (done.cancelled + done.returned), line.quantity)
                 for line, done in zip(order.body.lines, orders.full_progress(order), strict=True)

@@ -23,6 +23,7 @@ from tradepost.kernel.events import EventRow
 from tradepost.testing.world import TestWorld
 from tradepost.trade import ledger, payments
 from tradepost.trade.payments import (
+    Funding,
     Heard,
     NewIntent,
     Portion,
@@ -78,6 +79,7 @@ class Payments(RuleBasedStateMachine):
                 fee_minor=amount // 17,
                 tax_minor=amount // 6,
                 market="GB",
+                funded=(Funding("platform:promotions", 333), Funding("creator:cre_1", 50))[: amount % 3],
             )
             for order_id, amount in zip(self.orders, (701, 299), strict=True)
         )
@@ -239,7 +241,7 @@ class Payments(RuleBasedStateMachine):
         assert sum(share.refunded for share in shares) == payment.refunded_minor
         for share in shares:
             assert 0 <= share.refunded + share.returning <= share.captured <= share.amount
-            assert payments.rules.owed_back(share) == 0
+            assert payments.rules.owed_back(share) == (0, 0)
         refunds = store.refunds_of(tx, self.payment_id)
         done = [r.amount_minor for r in refunds if r.state in ("SUCCEEDED", "SETTLED_BY_HAND")]
         assert sum(done) == payment.refunded_minor
@@ -260,6 +262,10 @@ class Payments(RuleBasedStateMachine):
                 b.posted_minor for (account, _), b in balances.items() if account.startswith("seller:")
             ]
             assert not any(sellers)
+            rest = {account: b.posted_minor for (account, _), b in balances.items()}
+            assert not any(
+                amount for account, amount in rest.items() if account.startswith(("platform:pro", "creator:"))
+            ), "who funded has its part back"
         if not payment.body.held:
             assert not any(balance.pending_minor for balance in balances.values())
 

@@ -19,7 +19,6 @@ from tradepost.trade.catalog import (
     SellerFacts,
     Sku,
     offer_book,
-    rules,
 )
 from tradepost.trade.parties.model import SellerStateChanged
 
@@ -173,7 +172,7 @@ async def test_price_windows_that_touch_are_fine(shop: Shop) -> None:
     )
     offer = await shop.offer(await shop.sku("A"), msgspec.structs.replace(TERMS, prices=windows))
     view = await shop.view(offer.offer_id)
-    assert [rules.price_at(view, "GBP", at) for at in (0, 9, 10, 19, 20, AT)] == [0, 0, 2, 2, 3, 3]
+    assert [catalog.price_at(view, "GBP", at) for at in (0, 9, 10, 19, 20, AT)] == [0, 0, 2, 2, 3, 3]
 
 
 @pytest.mark.parametrize(

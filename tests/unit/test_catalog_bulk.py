@@ -44,6 +44,24 @@ async def save(db: Any, seller_id: str, form: str = "csv") -> str:
     return "".join([piece async for piece in catalog.export_rows(db, seller_id, form=form)])
 
 
+async def test_weights_come_and_go_with_the_file(db: Any, world: TestWorld, seller_id: str) -> None:
+    await load(db, world, seller_id, f"{HEAD},weight_g\nA,Lantern,GBP,2.555,420\nB,Mug,GBP,1,\n")
+
+    async def weights() -> dict[str, tuple[int, int]]:
+        offers = (await db.read(0, catalog.offers_of_seller, seller_id)).offers
+        skus = await db.read(0, catalog.skus_by_code, seller_id, ["A", "B"])
+        return {one.sku_code: (one.weight_g, skus[one.sku_code].weight_g) for one in offers}
+
+    assert await weights() == {"A": (420, 420), "B": (0, 0)}
+    saved = await save(db, seller_id)
+    changed = await load(db, world, seller_id, f"{HEAD}\nA,Lamp,GBP,2.555\n")
+    assert (changed.rows_applied, await weights()) == (1, {"A": (420, 420), "B": (0, 0)})
+    await load(db, world, seller_id, f"{HEAD},weight_g\nA,Lamp,GBP,2.555,500\n")
+    assert (await weights())["A"] == (500, 500)
+    await load(db, world, seller_id, saved)
+    assert await weights() == {"A": (420, 420), "B": (0, 0)}
+
+
 async def test_import_creates_then_changes_nothing(db: Any, world: TestWorld, seller_id: str) -> None:
     text = f"{HEAD}\nA,Lantern,GBP,2.555\nA,Lantern,USD,3.5\nB,Mug,GBP,0\n"
     first = await load(db, world, seller_id, text)
@@ -134,6 +152,8 @@ async def test_refused_csv_rows(
 WIDE_ROWS: list[tuple[str, dict[str, Any]]] = [
     ("catalog.number_invalid", {"limit_per_buyer": "1.5"}),
     ("catalog.number_invalid", {"from_ms": "soon"}),
+    ("catalog.number_invalid", {"weight_g": "-1"}),
+    ("catalog.weight_invalid", {"weight_g": "10000001"}),
     ("catalog.number_invalid", {"components": "B*1234567"}),
     ("catalog.components_invalid", {"components": "A*1"}),
     ("catalog.state_invalid", {"state": "LOST"}),

@@ -14,6 +14,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.testing.world import TestWorld
 from tradepost.trade import checkout
+from tradepost.trade.catalog import PriceWindow
 from tradepost.trade.checkout import Terms
 from tradepost.trade.checkout.tokens import read_quote
 
@@ -95,6 +96,19 @@ async def anothers_quote(shop: Shop, offer_id: str) -> None:
 @row("checkout.total_changed", "total_minor")
 async def dearer_than_seen(shop: Shop, offer_id: str) -> None:
     await shop.buy((offer_id, 1), total_minor=999)
+
+
+@row("checkout.region_changed", "address.region")
+async def another_state(shop: Shop, offer_id: str) -> None:
+    dollars = await shop.offer(markets=("US",), prices=(PriceWindow(currency="USD", price_e4=10_000_000),))
+    _, token = await checkout.make_quote(
+        shop.context,
+        "US",
+        [checkout.Want(offer_id=dollars, quantity=1)],
+        buyer_id=shop.buyer_id,
+        region="OR",
+    )
+    await shop.place(token, address=msgspec.structs.replace(HOME, country="US", region="California"))
 
 
 @row("checkout.currency_mixed", "currency")

@@ -36,6 +36,8 @@ NEWS = {
     "seller.opened.v1": "seller",
     "seller.state_changed.v1": "seller",
     "seller.fee_changed.v1": "seller",
+    "shipping.terms_changed.v1": "seller",
+    "campaign.changed.v1": "campaign",
 }
 """Events that stand for what caches of other processes must forget."""
 

@@ -19,7 +19,7 @@ from tradepost.stability.switches import Switches
 from tradepost.surfaces.api.platform import Platform
 from tradepost.telemetry.metrics import Board
 from tradepost.telemetry.spans import Spans
-from tradepost.trade import payments
+from tradepost.trade import payments, settlement
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     `counted` is the storage where it tells of its groups; `further` adds readiness checks. `bus` carries events,
     None delivers them in this process; `moments` tell it of timers. `works` says whether relays, consumers and
     timers run in this process: where they do not it has no bus. `outbox` watches what waits for a broker.
-    Books and stock are proved every `prove_every_ms`, 0 never.
+    Books and stock are proved every `prove_every_ms`, 0 never. `bank` pays sellers, None is what the settings choose.
     """
 
     db: Storage
@@ -50,6 +50,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxWatch | None = None
     works: bool = True
     prove_every_ms: int = 0
+    bank: settlement.PayoutBank | None = None
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):

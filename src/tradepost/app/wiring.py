@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
+from tradepost import markets
 from tradepost.app import watching
 from tradepost.app.parts import Parts
 from tradepost.events import Retention, Runtime
+from tradepost.infra.payouts.files import FileBank
+from tradepost.infra.payouts.sandbox import SandboxBank
 from tradepost.infra.storage.group import GROUP_BOUNDS
 from tradepost.kernel.events import Consumer, Sweep, Task
 from tradepost.kernel.ids import gene_of
@@ -24,15 +28,21 @@ from tradepost.trade import (
     cart,
     catalog,
     checkout,
+    creators,
     fulfilment,
     inventory,
+    invoicing,
+    ledger,
     orders,
     parties,
     payments,
+    promotion,
+    settlement,
+    shipping,
 )
 
 DAY_MS = 86_400_000
-SLOW_CONSUMERS = frozenset({"orders.seller_view"})
+SLOW_CONSUMERS = frozenset({"orders.seller_view", "creators.orders", "creators.earnings"})
 """Consumers that move neither money nor stock: they may wait."""
 
 
@@ -43,13 +53,16 @@ def held_back(switches: Switches) -> Callable[[str], bool]:
 
 def consumers() -> list[Consumer]:
     """Every subscription whose effect lies in the database."""
-    rooms = (catalog, inventory, orders, payments, fulfilment, aftersales)
+    rooms = (catalog, inventory, orders, payments, fulfilment, aftersales, settlement, creators)
     return [consumer for room in rooms for consumer in room.CONSUMERS]
 
 
 def tasks(parts: Parts) -> list[Task]:
     """Every subscription whose effect lies outside."""
-    return payments.tasks(parts.db, parts.world, parts.providers)
+    return [
+        *payments.tasks(parts.db, parts.world, parts.providers),
+        *invoicing.tasks(parts.db, parts.world, markets.market),
+    ]
 
 
 def sweeps(parts: Parts) -> list[Sweep]:
@@ -65,9 +78,23 @@ def sweeps(parts: Parts) -> list[Sweep]:
         *orders.sweeps(db, world),
         *payments.sweeps(db, world, parts.providers, kept.webhooks_days * DAY_MS),
         *checkout.sweeps(db, kept.tombstones_days * DAY_MS),
-        *aftersales.sweeps(db, world),
+        *aftersales.sweeps(db, world, lambda: checkout_context(parts)),
         *cart.sweeps(db, world),
+        *ledger.sweeps(db, world),
+        *settlement.sweeps(db, world, bank_of(parts)),
+        *creators.sweeps(db, world),
     ]
+
+
+def bank_of(parts: Parts) -> settlement.PayoutBank:
+    """Who pays sellers and creators: in production nobody is told that a sandbox paid."""
+    if parts.bank is not None:
+        return parts.bank
+    chosen = parts.settings.payouts
+    if chosen.bank == "sandbox" or (not chosen.bank and parts.settings.mode is not Mode.PRODUCTION):
+        return SandboxBank()
+    folder = Path(chosen.folder) if chosen.folder else Path(parts.settings.server.data_dir) / "payouts"
+    return FileBank(folder, parts.world)
 
 
 def wire(parts: Parts) -> Platform:
@@ -75,6 +102,7 @@ def wire(parts: Parts) -> Platform:
     if parts.spans is not None:
         parts = msgspec.structs.replace(parts, db=TracedStorage(parts.db, parts.spans))
     settings, db, world = parts.settings, parts.db, parts.world
+    parts.providers.join(payments.StoredValueProvider(db, world))
     context, runtime, counted = checkout_context(parts), make_runtime(parts), parts.counted
     watching.register(parts)
     vitals = Vitals(
@@ -179,4 +207,7 @@ def checkout_context(parts: Parts) -> checkout.Context:
         hold_ttl_ms=chosen.hold_ttl_ms,
         switches=parts.switches,
         live=None if parts.config is None else parts.config.live,
+        campaigns=promotion.CampaignBook(heard_db(parts)),
+        shipping=shipping.TermsBook(db),
+        first_bucket=world.chance(4),
     )

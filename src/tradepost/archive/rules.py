@@ -9,10 +9,11 @@ import msgspec
 
 from tradepost.archive.model import Facts, Record, Rows
 from tradepost.kernel.states import state_tables
-from tradepost.trade import aftersales, ledger, orders
+from tradepost.trade import aftersales, ledger, orders, payments
 
 _body = msgspec.json.Decoder(orders.OrderBody).decode
 _return = msgspec.json.Decoder(aftersales.Return).decode
+_dispute = msgspec.json.Decoder(payments.Dispute).decode
 _entries = msgspec.json.Decoder(tuple[ledger.Entry, ...]).decode
 
 
@@ -27,12 +28,17 @@ def reason_to_stay(record: Record, facts: Facts) -> str:
         ),
         ("refund_open", _unfinished("refund", rows["refunds"])),
         (
+            "dispute_open",
+            _unfinished("dispute", [{"state": _dispute(r["body"]).state} for r in rows["disputes"]]),
+        ),
+        (
             "return_open",
             _unfinished("return", [{"state": _return(r["body"]).state} for r in rows["returns"]]),
         ),
         ("incomplete", not rows["orders"] or not _payments_are_there(rows)),
         ("young", last_touched_ms(rows) >= facts.before_ms),
         ("returnable", _returnable_until_ms(rows) > facts.now_ms),
+        ("not_settled", any(row["state"] != "SETTLED" or row["due_at_ms"] for row in rows["settlements"])),
         ("money_pending", any(balance.pending_minor for balance in balances(rows).values())),
         (
             "not_relayed",

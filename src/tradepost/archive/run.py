@@ -154,6 +154,7 @@ def remove(tx: Tx, wanted: Sequence[tuple[Name, str]], at_ms: int) -> Removed:
         return Removed(stayed, ())
     closing = rules.closings(same, same[0].gene, same[0].checkout_id, at_ms)
     store.delete(tx, [record.rows for record in same])
+    ledger.depart(tx, [row for record in same for row in rules.transactions(record.rows)])
     ledger.append(tx, closing)
     return Removed(stayed, tuple(one.transaction_id for one in closing))
 

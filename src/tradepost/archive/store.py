@@ -10,6 +10,7 @@ import msgspec
 from tradepost.archive.model import Record, Rows
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Row, Tx, Value
+from tradepost.trade import settlement
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "checkouts": ("gene", "buyer_id", "checkout_id", "state", "quote_hash", "placed_at_ms", "body"),
@@ -36,12 +37,25 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *("gene", "refund_id", "payment_id", "order_id", "amount_minor", "currency", "reason", "state"),
         *("attempts", "next_at_ms", "error", "version", "revision", "requested_at_ms"),
     ),
+    "disputes": ("gene", "payment_id", "dispute_id", "version", "body"),
+    "stored_tenders": ("gene", "payment_id", "body"),
     "fulfilments": (
         *("gene", "order_id", "buyer_id", "seller_id", "state", "version", "ship_by_at_ms", "open_lines"),
         "done",
     ),
     "packages": ("gene", "order_id", "package_id", "version", "body"),
-    "returns": ("gene", "return_id", "order_id", "version", "body"),
+    "returns": ("gene", "return_id", "order_id", "version", "body", "deadline_at_ms"),
+    "settlements": (
+        "gene",
+        "order_id",
+        "party_id",
+        "market",
+        "currency",
+        "state",
+        "due_at_ms",
+        "version",
+        "body",
+    ),
     "journal": (
         *(
             "gene",
@@ -67,9 +81,12 @@ KEYS: dict[str, tuple[str, ...]] = {
     "payments": ("gene", "payment_id"),
     "payment_shipments": ("gene", "order_id"),
     "refunds": ("gene", "refund_id"),
+    "disputes": ("gene", "payment_id", "dispute_id"),
+    "stored_tenders": ("gene", "payment_id"),
     "fulfilments": ("gene", "order_id"),
     "packages": ("gene", "order_id", "package_id"),
     "returns": ("gene", "return_id"),
+    "settlements": ("gene", "order_id"),
     "journal": ("gene", "transaction_id"),
     "journal_pending": ("gene", "transaction_id"),
     "events": ("gene", "aggregate_id", "version"),
@@ -90,6 +107,8 @@ SELLER_COLUMNS = (
         "version",
     ),
 )
+PAID = frozenset({"payments", "disputes", "stored_tenders"})
+"""Tables whose rows belong to a payment."""
 RELAYS = ("main", "slow")
 PAGE = 200
 
@@ -141,8 +160,10 @@ def records(tx: Tx, names: Sequence[Name], *, lock: bool = False) -> list[Record
         "orders": orders,
         "payments": _select(tx, "payments", "gene, payment_id", paid, lock=lock),
         "refunds": _select(tx, "refunds", "gene, payment_id", paid),
+        "disputes": _select(tx, "disputes", "gene, payment_id", paid),
+        "stored_tenders": _select(tx, "stored_tenders", "gene, payment_id", paid),
     }
-    for table in ("payment_shipments", "fulfilments", "packages", "returns"):
+    for table in ("payment_shipments", "fulfilments", "packages", "returns", "settlements"):
         tables[table] = _select(tx, table, "gene, order_id", order_keys)
     tables["journal"] = [row for key in paid for row in _journal_of(tx, *key)]
     tables["journal_pending"] = _select(
@@ -162,8 +183,9 @@ def _order_ids(checkout: dict[str, Any]) -> list[str]:
 def aggregates(tables: Rows) -> list[tuple[int, str]]:
     """(gene, id) of everything in these rows that has a log."""
     named = {"orders": "order_id", "payments": "payment_id", "refunds": "refund_id", "packages": "package_id"}
-    named["returns"] = "return_id"
-    return [(row["gene"], row[column]) for table, column in named.items() for row in tables[table]]
+    named |= {"returns": "return_id", "disputes": "dispute_id"}
+    owned = [(row["gene"], row[column]) for table, column in named.items() for row in tables[table]]
+    return owned + [(row["gene"], settlement.settlement_id(row["order_id"])) for row in tables["settlements"]]
 
 
 def _journal_of(tx: Tx, gene: int, payment_id: str) -> list[dict[str, Any]]:
@@ -191,6 +213,9 @@ def _sorted_out(tables: Rows) -> list[Record]:
         homes[row["order_id"]] = homes[row["payment_id"]] = row["checkout_id"]
     for table, key in (("refunds", "refund_id"), ("packages", "package_id"), ("returns", "return_id")):
         homes.update({row[key]: homes[row["order_id"]] for row in tables[table]})
+    homes.update({row["dispute_id"]: homes[row["payment_id"]] for row in tables["disputes"]})
+    for row in tables["settlements"]:
+        homes[settlement.settlement_id(row["order_id"])] = homes[row["order_id"]]
     split: dict[str, Rows] = {
         row["checkout_id"]: {table: [] for table in COLUMNS} for row in tables["checkouts"]
     }
@@ -215,7 +240,7 @@ def _home(table: str, row: dict[str, Any], homes: dict[str, str]) -> str:
         return homes[row["transaction_id"].partition(".")[0]]
     if table == "events":
         return homes[row["aggregate_id"]]
-    return homes[row["payment_id"] if table == "payments" else row["order_id"]]
+    return homes[row["payment_id"] if table in PAID else row["order_id"]]
 
 
 def relayed(tx: Tx) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """The events room: what follows from a commit is delivered at least once, in order per aggregate."""
 
-from tradepost.events.backlog import Backlog, probe, read_backlog
+from tradepost.events.backlog import Backlog, has_passed, probe, read_backlog
 from tradepost.events.bus import Bus, DirectBus, Moment, Reminder
 from tradepost.events.idempotency import Kept
 from tradepost.events.jobs import Kept as Retention
@@ -27,6 +27,7 @@ __all__ = [
     "StreamPage",
     "aggregate_log",
     "dead_letters",
+    "has_passed",
     "probe",
     "read_backlog",
     "read_outbox",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tradepost.events import store
@@ -36,6 +38,15 @@ def read_backlog(tx: Tx) -> Backlog:
         waiting=store.count_deliveries(tx, (WAITING, QUEUED), COUNT_MAX),
         dead=store.count_deliveries(tx, (DEAD,), COUNT_MAX),
     )
+
+
+def has_passed(tx: Tx, upto: int, types: Sequence[str]) -> bool:
+    """Whether the relay has passed on every event of these types up to a sequence.
+
+    Its cursor is written with what it carries, so behind it there may be events that nobody wants.
+    """
+    cursor, _ = store.relay_position(tx, RELAY)
+    return cursor >= upto or not store.scan(tx, cursor, upto, 1, types)
 
 
 def probe(tx: Tx) -> None:

@@ -133,6 +133,11 @@ class Runtime:
             done += await self._sweeps.step(relay.shard)
         return done
 
+    async def sweep_now(self, name: str) -> None:
+        """Run one timer on every shard without waiting for its turn; acts are idempotent, so any process may."""
+        for shard in range(self._db.shards):
+            await self._sweeps.now(name, shard)
+
     async def drain(self, limit: int = 100_000, *, side_by_side: bool = False) -> int:
         """Step until nothing is left to do at this moment; the number of things done. Stops after `limit` steps.
 

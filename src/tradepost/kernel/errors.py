@@ -114,6 +114,11 @@ declare_problems(
             "Price cannot be kept exactly",
             "Send a decimal string with fewer digits.",
         ),
+        "money.step_invalid": (
+            Kind.INVALID,
+            "Amount between two steps",
+            "Round the amount to the step first, and book the difference.",
+        ),
         "money.weights_invalid": (Kind.INVALID, "Split without weights", "Give weights of zero or more."),
         "id.invalid": (Kind.INVALID, "Not an id of this kind", "Copy the id as the API returned it."),
         "state.conflict": (

@@ -31,12 +31,23 @@ PREFIXES: dict[str, str] = {
     "order": "ord",
     "payment": "pay",
     "refund": "ref",
+    "dispute": "dsp",
+    "gift_card": "gft",
     "package": "pkg",
     "return": "rtn",
+    "invoice": "inv",
+    "plan": "pln",
+    "commission": "com",
     "transaction": "txn",
     "key": "key",
     "location": "loc",
     "task": "tsk",
+    "settlement": "stl",
+    "payout": "pyo",
+    "adjustment": "adj",
+    "campaign": "cmp",
+    "shipping_terms": "shp",
+    "limit": "lim",
 }
 """What an id names, to the prefix it carries outside."""
 

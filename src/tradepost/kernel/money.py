@@ -64,19 +64,14 @@ def split(amount: int, weights: Sequence[int]) -> list[int]:
     total = sum(weights)
     if total == 0:
         weights, total = [1] * len(weights), len(weights)
-    sign = -1 if amount < 0 else 1
-    parts: list[int] = []
-    remainders: list[int] = []
-    for weight in weights:
-        part, remainder = divmod(abs(amount) * weight, total)
-        parts.append(part)
-        remainders.append(remainder)
-    left = abs(amount) - sum(parts)
+    size = abs(amount)
+    parts = [size * weight // total for weight in weights]
+    left = size - sum(parts)
     if left:
-        by_remainder = sorted(range(len(parts)), key=lambda index: -remainders[index])
+        by_remainder = sorted(range(len(parts)), key=lambda index: -(size * weights[index] % total))
         for index in by_remainder[:left]:
             parts[index] += 1
-    return parts if sign > 0 else [-part for part in parts]
+    return parts if amount >= 0 else [-part for part in parts]
 
 
 def exponent_of(currency: str) -> int:

@@ -40,6 +40,9 @@ def quiet(what: str, done: int, total: int) -> None:
     """No progress shown."""
 
 
+FINISH_DAYS = 10
+
+
 class Replay:
     """One run. `app` stands on `world`, whose clock follows the history."""
 
@@ -247,8 +250,8 @@ class Replay:
         return self._buyers[customer]
 
     async def _finish(self) -> None:
-        """Let the timers that are due run: the last orders complete."""
-        for _ in range(3):
+        """Let the timers that are due run: the last orders complete, and sellers are settled and stated."""
+        for _ in range(FINISH_DAYS):
             self.world.advance(DAY_MS)
             await self._settle()
 

@@ -223,6 +223,21 @@ class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     stripe: StripeSettings = StripeSettings()
 
 
+class PayoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How sellers and creators are paid."""
+
+    bank: Annotated[
+        str,
+        Meta(
+            pattern="^(|sandbox|file)$",
+            description="sandbox pays at once, file writes orders for a bank; empty is file in production.",
+        ),
+    ] = ""
+    folder: Annotated[
+        str, Meta(description="Where payout files lie; empty is `payouts` in the data folder.")
+    ] = ""
+
+
 class Security(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Secrets. Empty ones are generated into the data folder, except in production."""
 
@@ -295,6 +310,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Limits = Limits()
     checkout: CheckoutSettings = CheckoutSettings()
     payments: PaymentSettings = PaymentSettings()
+    payouts: PayoutSettings = PayoutSettings()
     security: Security = Security()
     telemetry: TelemetrySettings = TelemetrySettings()
     retention: RetentionSettings = RetentionSettings()

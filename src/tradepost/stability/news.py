@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tradepost.events import read_backlog, stream_page
 from tradepost.kernel.tx import Signal, Storage
 
+SELLER = "seller"
 PAGE = 1_000
 PAGES_MAX = 20
 AGAIN_MS = 5_000
@@ -17,7 +18,8 @@ AGAIN_MAX = 10_000
 class StreamNews:
     """`await news.read()` gives a signal for each event of `topics` that is new since the last call.
 
-    `topics` names the signal's topic by event type; its key is the event's aggregate. Reading starts at the end of
+    `topics` names the signal's topic by event type; its key is the event's aggregate, or for the topic `seller` the
+    seller whom the event is about. Reading starts at the end of
     the stream, so make it before the caches are filled. A signal is given again with each call for 5 s, because a
     cached fact may follow its event through a subscription.
     """
@@ -47,7 +49,9 @@ class StreamNews:
         for _ in range(PAGES_MAX):
             page = await self._db.read(shard, stream_page, after, PAGE, types)
             for row in page.rows:
-                self._again.append((now_ms, Signal(self._topics[row.type], row.aggregate_id)))
+                topic = self._topics[row.type]
+                key = (topic == SELLER and row.seller_id) or row.aggregate_id
+                self._again.append((now_ms, Signal(topic, key)))
             after = page.next_sequence
             if not page.more:
                 break

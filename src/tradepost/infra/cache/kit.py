@@ -26,7 +26,7 @@ from tradepost.stability.tuning import admission_terms, limit_rules
 if TYPE_CHECKING:
     from tradepost.infra.cache.redis_link import RedisLink
 
-TOPICS = ("offer", "seller", "key")
+TOPICS = ("offer", "seller", "key", "campaign")
 """Signals that caches of other processes must hear."""
 
 Available = Callable[[Tx, Iterable[str]], Mapping[tuple[str, str], int]]

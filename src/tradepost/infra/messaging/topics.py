@@ -41,6 +41,8 @@ class Group(msgspec.Struct, frozen=True):
 
 
 SUBSCRIPTIONS = (
+    "aftersales.disputes",
+    "aftersales.new_goods",
     "aftersales.refunds",
     "catalog.sellers",
     "fulfilment.orders",
@@ -54,6 +56,7 @@ SUBSCRIPTIONS = (
     "payments.orders",
     "payments.packages",
     "payments.refund",
+    "payments.stored_value",
 )
 """Every consumer and task of the shop; a test keeps the list in step with the rooms."""
 

@@ -13,8 +13,11 @@ from tradepost.infra.payments.sandbox_shared import SharedBook
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.world import World
 from tradepost.trade.payments import (
+    CHARGED_BACK,
     AuthorizeCall,
     CaptureCall,
+    DisputeFact,
+    DisputeStatus,
     ProviderEvent,
     ProviderFact,
     RefundCall,
@@ -28,6 +31,8 @@ Deliver = Callable[[Mapping[str, str], bytes], Awaitable[None]]
 
 SOON_MS = 2_000
 LATE_MS = 7_200_000
+DISPUTE_MS = 3_600_000
+"""How long the sandbox's banks think about a dispute."""
 REDELIVERIES_MAX = 8
 REDELIVER_AFTER_MS = 5_000
 
@@ -49,6 +54,7 @@ METHODS: dict[str, str] = {
 
 _PAID = "paid"
 _DECLINED = "declined"
+_WON, _LOST = "dispute_won", "dispute_lost"
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +140,12 @@ class SandboxProvider:
         ]
 
     def _decide(self, account: Account, outcome: str) -> None:
+        verdict, _, ref = outcome.partition(" ")
+        if verdict in (_WON, _LOST):
+            known = account.disputes[ref]
+            status = DisputeStatus.WON if verdict == _WON else DisputeStatus.LOST
+            account.disputes[ref] = msgspec.structs.replace(known, status=status)
+            return
         if account.voided or account.authorized:
             return
         if outcome == _DECLINED:
@@ -150,6 +162,28 @@ class SandboxProvider:
             self._decide(account, _PAID if paid else _DECLINED)
             self._plan(account, 0, "")
             self._book.keep(account)
+        return account.fact(self.name)
+
+    async def raise_dispute(
+        self, payment_id: str, amount_minor: int = 0, *, lost: bool = True, after_ms: int = DISPUTE_MS
+    ) -> ProviderFact:
+        """The buyer's bank withdraws an amount (0: all that is left) and decides after a while; webhooks tell.
+
+        What was refunded before is won by us: the bank sees that the buyer has it. Raises Refusal
+        `payments.not_found`; a payment of which nothing is captured has nothing to dispute.
+        """
+        account = self._known(payment_id)
+        left = account.captured - account.returned() - account.withdrawn()
+        amount = min(amount_minor or left, account.captured)
+        if amount <= 0:
+            return account.fact(self.name)
+        ref = f"dp_{payment_id[-26:]}_{len(account.disputes) + 1}"
+        account.disputes[ref] = DisputeFact(
+            dispute_ref=ref, amount_minor=amount, status=DisputeStatus.OPEN, reason="fraudulent"
+        )
+        self._plan(account, 0, "")
+        self._plan(account, after_ms, f"{_LOST if lost and amount <= left else _WON} {ref}")
+        self._book.keep(account)
         return account.fact(self.name)
 
     async def capture(self, call: CaptureCall) -> ProviderFact:
@@ -187,6 +221,8 @@ class SandboxProvider:
         reason = "refused_by_bank" if refused else ""
         if not refused and account.returned() + call.amount_minor > account.captured:
             refused, reason = True, "exceeds_captured"
+        elif not refused and account.returned() + account.withdrawn() + call.amount_minor > account.captured:
+            refused, reason = True, CHARGED_BACK
         account.refunded[call.refund_id] = call.amount_minor
         account.refunds[call.refund_id] = RefundFact(
             refund_id=call.refund_id,

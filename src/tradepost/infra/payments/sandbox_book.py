@@ -12,7 +12,14 @@ from typing import IO
 
 import msgspec
 
-from tradepost.trade.payments import ProviderFact, RefundFact, RefundStatus, Status
+from tradepost.trade.payments import (
+    DisputeFact,
+    DisputeStatus,
+    ProviderFact,
+    RefundFact,
+    RefundStatus,
+    Status,
+)
 
 
 class Delivery(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -42,6 +49,7 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
     keys: list[str] = msgspec.field(default_factory=list)
     refunds: dict[str, RefundFact] = msgspec.field(default_factory=dict)
     refunded: dict[str, int] = msgspec.field(default_factory=dict)
+    disputes: dict[str, DisputeFact] = msgspec.field(default_factory=dict)
     due: list[Delivery] = msgspec.field(default_factory=list)
     events: int = 0
 
@@ -65,6 +73,7 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
             reference=f"{name}_{self.payment_id[-26:]}" if self.method else "",
             reason=self.reason,
             refunds=tuple(self.refunds.values()),
+            disputes=tuple(self.disputes.values()),
             captures_once=self.captures_once and self.authorized > 0,
         )
 
@@ -72,6 +81,10 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Minor units given back so far."""
         done = (key for key, fact in self.refunds.items() if fact.status is RefundStatus.SUCCEEDED)
         return sum(self.refunded[key] for key in done)
+
+    def withdrawn(self) -> int:
+        """Minor units that disputes hold or took."""
+        return sum(one.amount_minor for one in self.disputes.values() if one.status is not DisputeStatus.WON)
 
 
 class Book:

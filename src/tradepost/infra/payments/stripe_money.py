@@ -7,10 +7,12 @@ whole. The minimum is Stripe's for settling in that currency; where Stripe conve
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Final
 
 from tradepost.kernel.currency import EXPONENTS
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
+from tradepost.kernel.money import Rounding, divide
 
 declare_problems(
     {
@@ -132,3 +134,20 @@ def to_charge(amount_minor: int, currency: str) -> int:
             expected=f"from {from_stripe(least, currency)} to {from_stripe(most - most % 100, currency)}",
         )
     return amount
+
+
+def nearest_to_stripe(
+    amount_major: Fraction,
+    currency: str,
+    rounding: Rounding = Rounding.HALF_UP,
+    step_rounding: Rounding = Rounding.HALF_UP,
+) -> int:
+    """Stripe's integer nearest to an amount that need not be exact there, such as a converted price on display.
+
+    Charges never come this way: they are exact or refused. `rounding` makes it a whole number of Stripe's units,
+    `step_rounding` a multiple of what Stripe asks for. Raises Refusal `payments.stripe_currency`.
+    """
+    _factors(currency)
+    exact = amount_major * 10 ** DECIMALS[currency]
+    step = STEPS.get(currency, 1)
+    return step * divide(divide(exact.numerator, exact.denominator, rounding), step, step_rounding)

@@ -51,6 +51,12 @@ class Sandbox(Protocol):
         """The buyer has decided; deciding again changes nothing. Raises Refusal `payments.not_found`."""
         ...
 
+    async def raise_dispute(
+        self, payment_id: str, amount_minor: int = 0, *, lost: bool = True
+    ) -> ProviderFact:
+        """The buyer's bank takes money back and will decide. Raises Refusal `payments.not_found`."""
+        ...
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of one request; bytes, lines, rows, milliseconds."""

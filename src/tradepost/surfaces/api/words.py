@@ -43,12 +43,21 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PriceView(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit price from a moment until just before another; 0 leaves that end open."""
+    """A unit price from a moment until just before another; 0 leaves that end open.
+
+    Of several that hold the first listed decides; above the layer `list` it may be bound to a market, a scene, the
+    content that led to the line, or a group of buyers.
+    """
 
     currency: str
     price: str
     from_ms: int = 0
     until_ms: int = 0
+    layer: str = "list"
+    market: str = ""
+    scene: str = ""
+    content_id: str = ""
+    segment: str = ""
 
 
 def money(amount_minor: int, currency: str) -> Money:

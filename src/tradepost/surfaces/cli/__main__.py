@@ -22,11 +22,19 @@ _letters = cyclopts.App(name="letters", help="List and replay what could not be 
 _ledger = cyclopts.App(name="ledger", help="Prove the books.")
 _config = cyclopts.App(name="config", help="Change settings of a running shop.")
 _services = cyclopts.App(name="services", help="Bring up, look at and take down the servers of production.")
+_pricing = cyclopts.App(name="pricing", help="Explain prices, and price past orders again.")
 app.command(_order)
+app.command(_pricing)
+_settle = cyclopts.App(name="settle", help="What sellers and creators are owed, day by day.")
+_payouts = cyclopts.App(name="payouts", help="Money on its way to banks.")
+app.command(_settle)
+app.command(_payouts)
 app.command(_config)
 app.command(_services)
 app.command(_ledger)
 app.command(_letters)
+_market = cyclopts.App(name="market", help="Look at market files and check them.")
+app.command(_market)
 
 _HOME = "tradepost.surfaces.cli"
 _COMMANDS: tuple[tuple[cyclopts.App, str, str, str], ...] = (
@@ -42,6 +50,12 @@ _COMMANDS: tuple[tuple[cyclopts.App, str, str, str], ...] = (
     (app, "simulate", f"{_HOME}.simulate:simulate", "Run the whole platform on virtual time with faults."),
     (app, "bench", f"{_HOME}.bench:bench", "Measure every figure in one run: JSON and a page with plots."),
     (app, "points", f"{_HOME}.points:points", "Print which strategy answers for a scene."),
+    (
+        app,
+        "conformance",
+        f"{_HOME}.conformance:conformance",
+        "Run other engines' calculation cases through ours, and compare.",
+    ),
     (app, "export", f"{_HOME}.export:export", "Write a seller's catalogue or the event stream."),
     (
         app,
@@ -80,9 +94,30 @@ _COMMANDS: tuple[tuple[cyclopts.App, str, str, str], ...] = (
     (_services, "status", f"{_HOME}.services:status", "Which servers run, and where."),
     (_services, "fetch", f"{_HOME}.services:fetch", "Fetch and build what servers need, and start nothing."),
     (_services, "down", f"{_HOME}.services:down", "Stop what `up` started."),
+    (_market, "check", f"{_HOME}.market:check", "Whether market files hold what every market must."),
+    (_market, "show", f"{_HOME}.market:show", "The rates of a market on a day, and who remits them."),
     (_letters, "list", f"{_HOME}.letters:list_letters", "What failed too often, or nobody could read."),
     (_letters, "replay", f"{_HOME}.letters:replay", "Deliver dead letters again."),
     (_letters, "discard", f"{_HOME}.letters:discard", "Take a message off the broker's dead-letter topic."),
+    (
+        _pricing,
+        "explain",
+        f"{_HOME}.pricing:explain",
+        "Which rules lowered an order, which did not, and why.",
+    ),
+    (
+        _pricing,
+        "replay",
+        f"{_HOME}.pricing:replay",
+        "Price past orders again, by the rules of their day or with a draft.",
+    ),
+    (_settle, "run", f"{_HOME}.settle:run", "Settle what is due and cut what is over, now."),
+    (_settle, "show", f"{_HOME}.settle:show", "What every party is to be paid, or all about one."),
+    (_settle, "statement", f"{_HOME}.settle:statement", "A day's statement line by line, or as a page."),
+    (_payouts, "list", f"{_HOME}.settle:list_payouts", "Payouts and how far they are."),
+    (_payouts, "tell", f"{_HOME}.settle:tell", "Say what the bank said about a payout."),
+    (app, "reconcile", f"{_HOME}.reconcile:run", "Compare what every side says about the money."),
+    (app, "income", f"{_HOME}.reconcile:income", "What sellers and creators earned, for tax reports."),
     (_order, "show", f"{_HOME}.order:show", "Show an order with everything that happened to it."),
     (_ledger, "check", f"{_HOME}.ledger:check", "Prove that ledger, payments, orders and stock agree."),
 )

@@ -37,8 +37,8 @@ def bench(
         Short rounds, one of each: under 90 seconds instead of some twelve minutes.
     only
         Measure these alone: yardstick, place, capture, whole, sold-out, naive, connections, writers, storage,
-        quote, quote-http, start, layers; on servers mariadb, mariadb-whole, mariadb-storage, overload, vitess,
-        config, broker.
+        quote, promotions, ledger, coupon-race, quote-http, start, layers; on servers mariadb, mariadb-whole,
+        mariadb-storage, overload, vitess, config, broker.
     servers
         Start MariaDB, Vitess and etcd for the figures that need them, where this machine can; a quick run leaves
         them out unless it is told.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from tradepost.app import Reader, open_reader
-from tradepost.books import check_books, merge_books
+from tradepost.books import BooksReport, check_books, merge_books
 from tradepost.kernel.ids import GENES
 from tradepost.kernel.money import to_major
 from tradepost.kernel.world import SystemWorld
 from tradepost.surfaces.cli.output import FAILED, console, print_facts, print_json, print_table
 from tradepost.surfaces.cli.serve import read_settings
-from tradepost.trade import inventory
+from tradepost.trade import inventory, settlement
 
 GENES_AT_ONCE = 64
 
@@ -47,13 +49,20 @@ def check(
 
 def _check_books(reader: Reader, *, as_json: bool) -> bool:
     report = merge_books([reader.read(shard, check_books) for shard in range(reader.shards)])
+    settled = settlement.merge_settlement(
+        reader.read(shard, settlement.check_settlement) for shard in range(reader.shards)
+    )
+    agree = report.agree and not settled.findings
     if as_json:
-        print_json({"agree": report.agree, "report": report})
-        return not report.agree
+        print_json({"agree": agree, "report": _with(report, settled)})
+        return not agree
     facts: dict[str, object] = {
         "orders": report.orders,
         "payments": report.payments,
         "ledger transactions": report.transactions,
+        "statement lines": settled.lines,
+        "statements": settled.statements,
+        "payouts": settled.payouts,
     }
     for name in ("gross", "captured", "ledger_captured", "refunded", "ledger_refunded"):
         amounts: dict[str, int] = getattr(report, name)
@@ -61,9 +70,26 @@ def _check_books(reader: Reader, *, as_json: bool) -> bool:
             ", ".join(f"{to_major(amount, currency)} {currency}" for currency, amount in amounts.items())
             or "nothing"
         )
+    facts["in transit"] = (
+        ", ".join(
+            f"{to_major(amount, currency)} {currency}" for currency, amount in settled.in_transit.items()
+        )
+        or "nothing"
+    )
     print_facts("The books", facts)
-    _say([(one.kind, one.subject, one.detail) for one in report.findings])
-    return not report.agree
+    found = [(one.kind, one.subject, one.detail) for one in report.findings]
+    _say(found + [(one.kind, one.subject, one.detail) for one in settled.findings])
+    return not agree
+
+
+def _with(report: BooksReport, settled: settlement.SettlementReport) -> dict[str, object]:
+    """The books with settlement beside them; findings are those of both, for whoever counts them."""
+    told = msgspec.to_builtins(report)
+    return {
+        **told,
+        "findings": [*told["findings"], *msgspec.to_builtins(settled.findings)],
+        "settlement": settled,
+    }
 
 
 def _check_stock(reader: Reader, *, as_json: bool) -> bool:

@@ -18,14 +18,21 @@ GOALS: dict[str, Goal] = {
     "whole_checkout": Goal(title="Whole checkout", unit=PER_SECOND, must=1_200, reach=3_000),
     "sold_out": Goal(title="Sold-out refusal", unit=PER_SECOND, must=10_000, reach=20_000),
     "batched_over_naive": Goal(title="Batched over naive at the storage port", unit="x", must=5, reach=8),
+    "coupon_race": Goal(title="Everybody wants one coupon", unit=PER_SECOND, must=1_000, reach=2_500),
     "statements": Goal(title="SQL statements in a batch of 256", unit="", must=16, reach=10, less=True),
     "quote_100": Goal(title="Quote of 100 lines", unit="ms", must=2, reach=1, less=True),
     "quote_100_many": Goal(
         title="Quote of 100 lines, a million pieces each", unit="ms", must=2, reach=1, less=True
     ),
+    "quote_promoted": Goal(
+        title="Price of 100 lines under 100 promotions", unit="ms", must=5, reach=2, less=True
+    ),
     "quote_100_http": Goal(title="Quote of 100 lines over HTTP, alone", unit="ms", less=True),
     "start_up": Goal(title="Start to first 200, existing data", unit="s", must=1.5, reach=1, less=True),
     "idle_memory": Goal(title="Idle memory", unit="MB", must=120, reach=90, less=True),
+    "ledger_postings": Goal(
+        title="Ledger postings, durable, in batches", unit=PER_SECOND, must=20_000, reach=50_000
+    ),
     "yardstick": Goal(title="Yardstick: a bare answer", unit=PER_SECOND),
     "order_in_process": Goal(title="Time of one order in process", unit="us", less=True),
     "place_p99": Goal(title="Placing at 80 % of that, open model, p99", unit="ms", less=True),

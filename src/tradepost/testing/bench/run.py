@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from tradepost import __version__
+from tradepost.testing.bench.coupon_race import measure_coupon_race
 from tradepost.testing.bench.driving import Tally
 from tradepost.testing.bench.ground import Ground
 from tradepost.testing.bench.in_process import measure_quotes, measure_storage
@@ -40,6 +41,8 @@ from tradepost.testing.bench.over_http import (
 )
 from tradepost.testing.bench.overload import measure_overload
 from tradepost.testing.bench.page import render_page
+from tradepost.testing.bench.postings import measure_postings
+from tradepost.testing.bench.promoting import measure_promotions
 from tradepost.testing.bench.shop import Shop
 from tradepost.testing.bench.starting import measure_starts
 from tradepost.testing.bench.yardstick import measure_yardstick
@@ -54,7 +57,10 @@ MEASUREMENTS: dict[str, Callable[[Shop, Tally, Pace], Found]] = {
     "connections": measure_connections,
     "writers": measure_writers,
     "storage": measure_storage,
+    "ledger": measure_postings,
     "quote": measure_quotes,
+    "promotions": measure_promotions,
+    "coupon-race": measure_coupon_race,
     "quote-http": measure_quote_http,
     "start": measure_starts,
     "layers": measure_layers,

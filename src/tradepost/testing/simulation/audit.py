@@ -9,13 +9,19 @@ from tradepost.kernel.events import Consumer, EventRow
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.testing.simulation import store
-from tradepost.testing.simulation.invariants import check_amounts, check_log
-from tradepost.trade import aftersales, checkout, inventory, ledger, orders
+from tradepost.testing.simulation.campaigns import overused
+from tradepost.testing.simulation.earned import check_earned
+from tradepost.testing.simulation.invariants import check_amounts, check_log, with_banks
+from tradepost.testing.simulation.money import check_money, check_settled
+from tradepost.testing.simulation.settled import check_cases, check_disputes
+from tradepost.trade import aftersales, checkout, inventory, ledger, orders, payments
 from tradepost.trade.payments import ProviderFact, RefundStatus
 
 FOR_EVER_MS = 1 << 50
+YOUNG_MS = 43_200_000
+"""What a deadline at the very end began this lately may still be under way."""
 PAYMENT_ENDS = {"CAPTURED", "FAILED", "VOIDED", "AUTHORIZED", "PARTIALLY_CAPTURED"}
-REFUND_ENDS = {"SUCCEEDED", "SETTLED_BY_HAND"}
+REFUND_ENDS = {"SUCCEEDED", "SETTLED_BY_HAND", "CHARGED_BACK"}
 WAITING_FOR_SELLER = {"AWAITING_SHIPMENT", "PARTIALLY_SHIPPING", "AWAITING_COLLECTION", "IN_TRANSIT"}
 
 
@@ -43,6 +49,8 @@ class Audit:
         self._check_checkouts(placed)
         self._check_holds()
         self._check_delivery()
+        self.findings += check_cases(self._readers, self.orders)
+        self.findings += overused(self._readers, self.orders)
         known = {pair for tx in self._readers for pair in store.movement_references(tx)}
         lost = [f"acknowledged goods missing: {pair}" for pair in received if pair not in known]
         self.findings += lost
@@ -72,11 +80,13 @@ class Audit:
         self.findings += [f"ledger {f.kind}: {f.transaction_id} {f.detail}" for f in report.findings]
         if not report.balanced:
             self.findings.append("ledger does not sum to zero")
+        self.findings += check_money(self._readers, self.orders.values())
         for tx in self._readers:
             asked_back = store.asked_back(tx)
             for payment_id, _, _, amount, authorized, captured, refunded, _ in store.payment_rows(tx):
                 amounts = (amount, authorized, captured, refunded)
-                self.findings += check_amounts(payment_id, amounts, asked_back.get(payment_id, 0))
+                banks = with_banks(payments.find_payment(tx, payment_id))
+                self.findings += check_amounts(payment_id, amounts, asked_back.get(payment_id, 0) + banks)
                 booked = (report.captured.get(payment_id, 0), report.refunded.get(payment_id, 0))
                 if booked != (captured, refunded):
                     self.findings.append(f"ledger differs: {payment_id} {booked} {(captured, refunded)}")
@@ -162,14 +172,18 @@ class Audit:
                 newest = max((row.sequence for row in store.events(tx) if row.type in wanted), default=0)
                 if cursors.get(lane, 0) < newest:
                     self.findings.append(f"not relayed: shard {tx.shard}, {lane} at {cursors} of {newest}")
+            young = store.young_refunds(tx, self._now_ms - YOUNG_MS)
             for refund_id, state in store.refund_states(tx):
-                if state not in REFUND_ENDS:
+                if state not in REFUND_ENDS and refund_id not in young:
                     self.findings.append(f"refund open: {refund_id} {state}")
             waiting = store.waiting_owners(tx)
             self.findings += [f"hold deadline forgotten: {checkout_id}" for checkout_id in sorted(waiting)]
         self._check_ends()
         self._check_lists()
         self._check_provider(facts)
+        self.findings += check_disputes(self._readers, facts)
+        self.findings += check_earned(self._readers, self.orders, self._now_ms)
+        self.findings += check_settled(self._readers, self.orders.values(), self._now_ms)
 
     def _check_ends(self) -> None:
         sums: dict[tuple[str, str], tuple[int, int, int]] = {}
@@ -193,10 +207,12 @@ class Audit:
         listed: dict[str, tuple[str, str, int]] = {}
         for tx in self._readers:
             listed.update(store.listed_orders(tx))
+            young = store.young_refunds(tx, self._now_ms - YOUNG_MS)
             for return_id in store.return_ids(tx):
-                state = aftersales.get_return(tx, return_id).state
-                if state == "RECEIVED":
-                    self.findings.append(f"return without refund: {return_id}")
+                case = aftersales.get_return(tx, return_id)
+                late = case.deadline_at_ms and case.deadline_at_ms > self._now_ms - YOUNG_MS
+                if case.state in ("RECEIVED", "GRANTED") and case.refund_id not in young and not late:
+                    self.findings.append(f"return without refund: {return_id} {case.state}")
         for order_id, order in self.orders.items():
             known = (order.seller_id, order.state, order.version)
             if listed.get(order_id) != known:
@@ -224,7 +240,7 @@ class Audit:
         found = []
         for portion in store.portions(tx):
             state = self.orders[portion.order_id].state
-            captured, refunded = portion.captured_minor, portion.refunded_minor
+            captured, refunded = portion.captured_minor, portion.refunded_minor + portion.charged_back_minor
             if state == "CANCELLED" and captured != refunded:
                 found.append(f"not refunded: {portion.order_id} captured {captured}, refunded {refunded}")
             if state == "COMPLETED" and captured < portion.amount_minor - portion.cancelled_minor:

@@ -45,6 +45,8 @@ LULLS_MS = (
     *(HOUR,) * 4,
     *(DAY,) * 4,
     *(2 * DAY,) * 3,
+    *(5 * MINUTE,) * 4,
+    *(HOUR,) * 4,
 )
 """How the clock leaps when faults have stopped: past every deadline, retry and question that may be open."""
 

@@ -73,13 +73,18 @@ def check_log(order: orders.Order, log: Sequence[EventRow]) -> list[str]:
 
 def _check_payment(tx: Tx, payment_id: str) -> list[str]:
     view = payments.find_payment(tx, payment_id)
-    asked_back = store.asked_back_of(tx, gene_of(payment_id), payment_id)
+    asked_back = store.asked_back_of(tx, gene_of(payment_id), payment_id) + with_banks(view)
     amounts = (view.amount_minor, view.authorized_minor, view.captured_minor, view.refunded_minor)
     return check_amounts(payment_id, amounts, asked_back)
 
 
+def with_banks(view: payments.PaymentView) -> int:
+    """Minor units of a payment that buyers' banks took or hold."""
+    return sum(portion.disputed_minor + portion.charged_back_minor for portion in view.portions)
+
+
 def check_amounts(payment_id: str, amounts: tuple[int, int, int, int], asked_back: int) -> list[str]:
-    """0 <= refunded <= captured <= amount, and nobody asked back more than was taken."""
+    """0 <= refunded <= captured <= amount, and nobody asked back more than was taken, banks included."""
     amount, authorized, captured, refunded = amounts
     if not 0 <= refunded <= captured <= amount or authorized > amount:
         return [f"money: {payment_id} amount, authorized, captured, refunded = {amounts}"]

@@ -49,20 +49,31 @@ def payment_rows(tx: Tx) -> list[Row]:
 
 
 def asked_back(tx: Tx) -> dict[str, int]:
-    """Minor units of all refunds ever requested, by payment."""
-    rows = tx.query("SELECT payment_id, SUM(amount_minor) FROM refunds GROUP BY payment_id")
+    """Minor units of all refunds ever requested that no bank made instead, by payment."""
+    rows = tx.query(
+        "SELECT payment_id, SUM(amount_minor) FROM refunds WHERE state <> 'CHARGED_BACK' GROUP BY payment_id"
+    )
     return {row[0]: int(row[1]) for row in rows}
 
 
 def asked_back_of(tx: Tx, gene: int, payment_id: str) -> int:
     """The same of one payment."""
-    sql = "SELECT COALESCE(SUM(amount_minor), 0) FROM refunds WHERE gene = ? AND payment_id = ?"
+    sql = (
+        "SELECT COALESCE(SUM(amount_minor), 0) FROM refunds"
+        " WHERE gene = ? AND payment_id = ? AND state <> 'CHARGED_BACK'"
+    )
     return int(tx.query(sql, (gene, payment_id))[0][0])
 
 
 def refund_states(tx: Tx) -> list[tuple[str, str]]:
     """(refund, state) of a shard."""
     return [(row[0], row[1]) for row in tx.query("SELECT refund_id, state FROM refunds ORDER BY refund_id")]
+
+
+def young_refunds(tx: Tx, since_ms: int) -> set[str]:
+    """Refunds of a shard that were asked for since a moment: they may be under way."""
+    rows = tx.query("SELECT refund_id FROM refunds WHERE requested_at_ms >= ?", (since_ms,))
+    return {row[0] for row in rows}
 
 
 def aggregate_versions(tx: Tx) -> dict[str, int]:
@@ -74,6 +85,7 @@ def aggregate_versions(tx: Tx) -> dict[str, int]:
         "SELECT refund_id, version FROM refunds",
         "SELECT package_id, version FROM packages",
         "SELECT return_id, version FROM returns",
+        "SELECT dispute_id, version FROM disputes",
         "SELECT seller_id, version FROM sellers",
     ):
         found.update((row[0], row[1]) for row in tx.query(sql))

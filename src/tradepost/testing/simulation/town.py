@@ -10,8 +10,10 @@ import msgspec
 from tradepost.infra.payments.sandbox import METHODS
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage, Tx
+from tradepost.testing.simulation.campaigns import open_campaigns
+from tradepost.testing.simulation.earned import open_creators
 from tradepost.testing.simulation.world import START_MS, SimWorld
-from tradepost.trade import catalog, inventory, parties
+from tradepost.trade import catalog, inventory, parties, settlement
 from tradepost.trade.checkout import Address, Request, Want
 
 SELLERS = 3
@@ -19,6 +21,8 @@ PLAIN = 4
 BUYERS = 14
 MARKETS = {"GB": "GBP", "JP": "JPY", "US": "USD"}
 METHOD_NAMES = (*METHODS, "sandbox_succeeds", "sandbox_succeeds", "sandbox_succeeds", "sandbox_succeeds")
+ACCOUNTS = ("12345678", "12340001", "12340002")
+"""One is paid at once, one after a refusal, one never: see the sandbox bank."""
 ADDRESS = Address(name="A", line1="1 Way", city="Town", region="CA", postcode="1", country="GB", phone="1")
 
 
@@ -44,6 +48,7 @@ class Form(msgspec.Struct, kw_only=True):
     market: str = ""
     wants: tuple[Want, ...] = ()
     scene: str = ""
+    codes: tuple[str, ...] = ()
     token: str = ""
     total_minor: int | None = None
     checkout_id: str = ""
@@ -61,6 +66,7 @@ class Form(msgspec.Struct, kw_only=True):
             confirm=self.confirm,
             total_minor=self.total_minor,
             new_buyer=self.new_buyer,
+            codes=self.codes,
         )
 
 
@@ -77,6 +83,8 @@ class Town:
         self.payments: deque[str] = deque(maxlen=60)
         self.returns: deque[str] = deque(maxlen=30)
         self.carts: dict[str, str] = {}
+        self.codes: tuple[str, ...] = ()
+        self.creators: tuple[str, ...] = ()
         self.received: list[tuple[str, str]] = []
         self.placed: dict[str, str] = {}
 
@@ -116,13 +124,18 @@ async def open_town(db: Storage, world: SimWorld, chance: random.Random) -> Town
     for number in range(SELLERS):
         seller_id = parties.mint_party(world, "seller")
         await db.transact(db.shard_of(gene_of(seller_id)), _seller_opens, seller_id, number)
+        to = settlement.Destination(holder="S", account=ACCOUNTS[number % len(ACCOUNTS)])
+        shard = db.shard_of(gene_of(seller_id))
+        await db.transact(shard, settlement.set_destination, seller_id, to, 0, START_MS)
         town.sellers.append(seller_id)
         await _fill_shop(db, world, chance, town, seller_id)
+    town.codes = await open_campaigns(db, town.sellers)
     for number in range(BUYERS):
         buyer_id = parties.mint_party(world, "buyer")
         town.buyers.append(buyer_id)
         if number % 2:
             await db.transact(db.shard_of(gene_of(buyer_id)), parties.create_buyer, buyer_id, START_MS)
+    town.creators = await open_creators(db, world, town.sellers)
     return town
 
 

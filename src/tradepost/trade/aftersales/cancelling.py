@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Tx
-from tradepost.trade import fulfilment, orders
-from tradepost.trade.aftersales import rules
+from tradepost.trade import fulfilment, orders, payments
+from tradepost.trade.aftersales import rules, store
 from tradepost.trade.orders import LineQuantity, Order
 
 SHIP_BY_AGAIN_MS = 3_600_000
@@ -41,7 +41,27 @@ def cancel_lines(
     orders.check_lines(order, lines)
     after = orders.cancel_lines(tx, order_id, lines, initiator, reason, at_ms)
     _withdraw(tx, order, lines)
+    _give_back_shipping(tx, after, at_ms)
     return after
+
+
+def _give_back_shipping(tx: Tx, order: Order, at_ms: int) -> None:
+    """The rest of an order that came back in part was cancelled: with the last unit goes what is left of shipping."""
+    if order.state == "CANCELLED" or not order.payment_id:
+        return
+    units = zip(order.body.lines, orders.full_progress(order), strict=True)
+    cases = store.returns_of_order(tx, order.order_id)
+    left = order.body.shipping_minor - sum(case.shipping_minor for case in cases)
+    if left > 0 and all(line.quantity == done.cancelled + done.returned for line, done in units):
+        request = payments.RefundRequest(
+            refund_id=payments.derive_refund_id(order.order_id, "shipping"),
+            payment_id=order.payment_id,
+            order_id=order.order_id,
+            amount_minor=left,
+            reason="lines_cancelled",
+            at_ms=at_ms,
+        )
+        payments.request_owed(tx, request)
 
 
 def cancel_unshipped(tx: Tx, order_id: str, now_ms: int) -> None:

@@ -18,17 +18,31 @@ _encode = msgspec.json.Encoder().encode
 def insert_return(tx: Tx, item: Return) -> None:
     """Raises Taken when the id is known."""
     tx.execute(
-        "INSERT INTO returns (gene, return_id, order_id, version, body) VALUES (?,?,?,?,?)",
-        (gene_of(item.return_id), item.return_id, item.order_id, item.version, _encode(item)),
+        "INSERT INTO returns (gene, return_id, order_id, version, deadline_at_ms, body) VALUES (?,?,?,?,?,?)",
+        (
+            gene_of(item.return_id),
+            item.return_id,
+            item.order_id,
+            item.version,
+            item.deadline_at_ms,
+            _encode(item),
+        ),
     )
 
 
 def update_returns(tx: Tx, changed: Sequence[tuple[int, Return]]) -> None:
     """One statement for all (version before, return after). Raises Refusal `version.conflict` when one moved."""
     matched = tx.execute_many(
-        "UPDATE returns SET version=?, body=? WHERE gene=? AND return_id=? AND version=?",
+        "UPDATE returns SET version=?, deadline_at_ms=?, body=? WHERE gene=? AND return_id=? AND version=?",
         [
-            (item.version, _encode(item), gene_of(item.return_id), item.return_id, before)
+            (
+                item.version,
+                item.deadline_at_ms,
+                _encode(item),
+                gene_of(item.return_id),
+                item.return_id,
+                before,
+            )
             for before, item in changed
         ],
     )
@@ -49,3 +63,13 @@ def returns_of_order(tx: Tx, order_id: str) -> list[Return]:
         "SELECT body FROM returns WHERE gene=? AND order_id=?", (gene_of(order_id), order_id)
     )
     return sorted((_decode(row[0]) for row in rows), key=lambda item: item.return_id)
+
+
+def due_returns(tx: Tx, now_ms: int, limit: int) -> list[str]:
+    """Cases of this shard whose state ends by itself before now, longest overdue first."""
+    rows = tx.query(
+        "SELECT return_id FROM returns WHERE deadline_at_ms > 0 AND deadline_at_ms <= ?"
+        " ORDER BY deadline_at_ms LIMIT ?",
+        (now_ms, limit),
+    )
+    return [row[0] for row in rows]

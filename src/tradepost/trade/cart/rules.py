@@ -52,7 +52,7 @@ def put_line(
         add=add,
         content_id=content_id,
         creator_id=creator_id,
-        seen_price_e4=list_price(offer, market, at_ms) or 0,
+        seen_price_e4=list_price(offer, market, at_ms, content_id=content_id) or 0,
         quantity_max=offer.quantity_max,
     )
 
@@ -247,7 +247,9 @@ def warn(
         if offer is None or offer.state == "ENDED":
             found.append(OfferEnded(offer_id=line.offer_id))
             continue
-        price_e4 = list_price(offer, market, at_ms) if market.code in offer.markets else None
+        price_e4 = None
+        if market.code in offer.markets:
+            price_e4 = list_price(offer, market, at_ms, content_id=line.content_id)
         if offer.state != "ACTIVE" or offer.seller_state != "ACTIVE" or price_e4 is None:
             found.append(OfferPaused(offer_id=line.offer_id))
             continue

@@ -13,20 +13,24 @@ from tradepost.trade.catalog.api import (
     home_skus,
     move_offer,
     note_sellers,
+    note_shipping,
     offer_views,
     offers_in_market,
     offers_of_codes,
     offers_of_seller,
     rename_sku,
+    shipping_version,
     sku_homes,
     skus_by_code,
 )
 from tradepost.trade.catalog.bulk_export import export_rows
 from tradepost.trade.catalog.bulk_import import ImportReport, RefusedRow, StockRow, import_rows
 from tradepost.trade.catalog.bulk_rows import COLUMNS
+from tradepost.trade.catalog.layers import price_at
 from tradepost.trade.catalog.model import (
     OFFER_STATES,
     Component,
+    Layer,
     Offer,
     OfferTerms,
     OfferView,
@@ -38,7 +42,6 @@ from tradepost.trade.catalog.model import (
 )
 from tradepost.trade.catalog.offer_book import OfferBook
 from tradepost.trade.catalog.react import CONSUMERS
-from tradepost.trade.catalog.rules import price_at
 
 __all__ = [
     "COLUMNS",
@@ -46,6 +49,7 @@ __all__ = [
     "OFFER_STATES",
     "Component",
     "ImportReport",
+    "Layer",
     "Offer",
     "OfferBook",
     "OfferPage",
@@ -71,12 +75,14 @@ __all__ = [
     "import_rows",
     "move_offer",
     "note_sellers",
+    "note_shipping",
     "offer_views",
     "offers_in_market",
     "offers_of_codes",
     "offers_of_seller",
     "price_at",
     "rename_sku",
+    "shipping_version",
     "sku_homes",
     "skus_by_code",
 ]

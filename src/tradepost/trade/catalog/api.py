@@ -42,6 +42,23 @@ def note_sellers(tx: Tx, sellers: Sequence[SellerFacts]) -> None:
         tx.signal("seller", seller_id)
 
 
+def note_shipping(tx: Tx, seller_id: str) -> int:
+    """Let offers know that their seller's shipping terms are others now; how often they were written, this included.
+
+    Raises Refusal `catalog.seller_unknown`.
+    """
+    version = store.count_shipping(tx, seller_id)
+    if not version:
+        raise Refusal("catalog.seller_unknown", f"No seller {seller_id[:60]} is known.", field="seller_id")
+    tx.signal("seller", seller_id)
+    return version
+
+
+def shipping_version(tx: Tx, seller_id: str) -> int:
+    """How often a seller's shipping terms were written; 0 for a seller who is not known."""
+    return store.shipping_version(tx, seller_id)
+
+
 def create_product(tx: Tx, product: Product, at_ms: int) -> Product:
     """Enter a product; its id lies on the seller's gene.
 
@@ -82,8 +99,8 @@ async def add_sku(db: Storage, sku: Sku, at_ms: int, *, components: Sequence[tup
     """Enter a SKU, plain or a kit of (SKU code, quantity): first its home on its own gene, then its code.
 
     A home whose code was taken meanwhile is an id nobody uses. Raises Refusal `catalog.code_taken`,
-    `catalog.code_invalid`, `catalog.text_invalid`, `catalog.product_unknown`, `catalog.component_unknown` or
-    `catalog.components_invalid`.
+    `catalog.code_invalid`, `catalog.text_invalid`, `catalog.weight_invalid`, `catalog.product_unknown`,
+    `catalog.component_unknown` or `catalog.components_invalid`.
     """
     rules.accept_code(sku.code)
     home = SkuHome(sku_id=sku.sku_id, seller_id=sku.seller_id, code=sku.code, created_at_ms=at_ms)
@@ -108,6 +125,7 @@ def create_sku(tx: Tx, sku: Sku, at_ms: int, *, components: Sequence[tuple[str, 
         sku,
         code=rules.accept_code(sku.code),
         title=rules.accept_text(sku.title, rules.TITLE_MAX, "title"),
+        weight_g=rules.accept_weight(sku.weight_g),
         components=rules.flatten(sku.code, components, known),
     )
     try:
@@ -117,14 +135,17 @@ def create_sku(tx: Tx, sku: Sku, at_ms: int, *, components: Sequence[tuple[str, 
     return accepted
 
 
-def rename_sku(tx: Tx, seller_id: str, sku_id: str, title: str, version: int, at_ms: int) -> Sku:
-    """Give a SKU another title; its offers follow in the same commit.
+def rename_sku(
+    tx: Tx, seller_id: str, sku_id: str, title: str, version: int, at_ms: int, weight_g: int | None = None
+) -> Sku:
+    """Give a SKU another title, and another weight unless it is None; its offers follow in the same commit.
 
-    Raises Refusal `catalog.sku_unknown`, `catalog.text_invalid` or `version.conflict`.
+    Raises Refusal `catalog.sku_unknown`, `catalog.text_invalid`, `catalog.weight_invalid` or `version.conflict`.
     """
     now = find_sku(tx, seller_id, sku_id)
     title = rules.accept_text(title, rules.TITLE_MAX, "title")
-    changed = msgspec.structs.replace(now, title=title, version=now.version + 1)
+    weight_g = now.weight_g if weight_g is None else rules.accept_weight(weight_g)
+    changed = msgspec.structs.replace(now, title=title, weight_g=weight_g, version=now.version + 1)
     if now.version != version or store.update_skus(tx, [changed], at_ms) != 1:
         raise _conflict(sku_id, now.version)
     product = find_product(tx, seller_id, now.product_id)

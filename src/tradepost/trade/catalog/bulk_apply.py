@@ -13,7 +13,7 @@ from tradepost.markets import all_markets
 from tradepost.trade.catalog import rules, store
 from tradepost.trade.catalog.api import accept_state, note_changed, refresh_offers
 from tradepost.trade.catalog.bulk_rows import BulkRow
-from tradepost.trade.catalog.model import OFFER_STATES, Offer, OfferTerms, PriceWindow, Product, Sku
+from tradepost.trade.catalog.model import OFFER_STATES, Layer, Offer, OfferTerms, PriceWindow, Product, Sku
 
 R = TypeVar("R", Product, Sku, Offer)
 
@@ -142,6 +142,9 @@ def _product(known: _Known, item: BulkItem, sku: Sku | None) -> Product:
 def _sku(known: _Known, item: BulkItem, product: Product, before: Sku | None) -> Sku:
     head = item.rows[0]
     title = rules.accept_text(_or(head.title, before.title if before else ""), rules.TITLE_MAX, "title")
+    weight_g = before.weight_g if before else 0
+    if head.weight_g is not None:
+        weight_g = rules.accept_weight(head.weight_g)
     components = before.components if before else ()
     if head.components is not None or before is None:
         components = rules.flatten(head.sku_code, head.components or (), known.skus)
@@ -150,7 +153,7 @@ def _sku(known: _Known, item: BulkItem, product: Product, before: Sku | None) ->
             raise Refusal(
                 "catalog.components_fixed", f"{before.code} consists of something else.", field="components"
             )
-        return msgspec.structs.replace(before, title=title, product_id=product.product_id)
+        return msgspec.structs.replace(before, title=title, product_id=product.product_id, weight_g=weight_g)
     return Sku(
         sku_id=item.sku_id,
         seller_id=item.seller_id,
@@ -158,6 +161,7 @@ def _sku(known: _Known, item: BulkItem, product: Product, before: Sku | None) ->
         code=head.sku_code,
         title=title,
         components=components,
+        weight_g=weight_g,
     )
 
 
@@ -168,10 +172,11 @@ def _offer(item: BulkItem, product: Product, sku: Sku, before: Offer | None) -> 
     terms = rules.accept_terms(
         OfferTerms(
             markets=head.markets or kept.markets or _markets_of(prices),
-            prices=prices,
+            prices=(*prices, *[window for window in kept.prices if window.layer is not Layer.LIST]),
             pool=_or(head.pool, kept.pool),
             limit_per_buyer=kept.limit_per_buyer if head.limit_per_buyer is None else head.limit_per_buyer,
             quantity_max=kept.quantity_max if head.quantity_max is None else head.quantity_max,
+            floors=kept.floors,
         )
     )
     state = accept_state(_or(head.state, before.state if before else OFFER_STATES.initial))

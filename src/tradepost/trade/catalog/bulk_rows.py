@@ -16,7 +16,7 @@ import msgspec
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.money import price_from_major, price_to_major
-from tradepost.trade.catalog.model import Offer, PriceWindow, Product, Sku
+from tradepost.trade.catalog.model import Layer, Offer, PriceWindow, Product, Sku
 from tradepost.trade.catalog.rules import accept_code
 
 COLUMNS = (
@@ -29,6 +29,7 @@ COLUMNS = (
     "image",
     "tax_category",
     "components",
+    "weight_g",
     "offer_code",
     "markets",
     "currency",
@@ -60,6 +61,7 @@ class BulkRow(msgspec.Struct, frozen=True, kw_only=True):
     image: str | None = None
     tax_category: str | None = None
     components: tuple[tuple[str, int], ...] | None = None
+    weight_g: int | None = None
     markets: tuple[str, ...] | None = None
     window: PriceWindow | None = None
     pool: str | None = None
@@ -191,6 +193,7 @@ def _typed(line_no: int, cells: Cells, key: tuple[str, str, str]) -> BulkRow:
         image=cells.get("image"),
         tax_category=cells.get("tax_category") or None,
         components=_components(cells.get("components")),
+        weight_g=_whole(cells, "weight_g"),
         markets=tuple(sorted(markets.replace(";", " ").replace(",", " ").split())) or None
         if markets
         else None,
@@ -257,12 +260,13 @@ def format_rows(
         "image": product.image,
         "tax_category": product.tax_category,
         "components": "; ".join(sorted(f"{code_of[part.sku_id]}*{part.quantity}" for part in sku.components)),
+        "weight_g": str(sku.weight_g),
     }
     if not offers:
         yield common
     for offer in sorted(offers, key=lambda offer: offer.code):
         terms = offer.facts.terms
-        for window in terms.prices:
+        for window in [one for one in terms.prices if one.layer is Layer.LIST]:
             yield common | {
                 "offer_code": offer.code,
                 "markets": " ".join(terms.markets),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from tradepost.kernel.errors import Kind, declare_problems
@@ -16,13 +18,33 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
 
 
-class PriceWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit price of one currency from a moment until just before another; 0 leaves that end open."""
+class Layer(StrEnum):
+    """Which list a price stands in. Where several hold, the one named last here decides, cheaper or dearer."""
+
+    LIST = "list"
+    MARKET = "market"
+    SCHEDULED = "scheduled"
+    FLASH = "flash"
+    ROOM = "room"
+    MEMBER = "member"
+
+
+class PriceWindow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A unit price of one currency from a moment until just before another; 0 leaves that end open.
+
+    Above the LIST layer it may be bound to a market, a scene (and those beneath it), the content that led to the
+    line, or a group of buyers; empty is no bound.
+    """
 
     currency: str
     price_e4: int
     from_ms: int = 0
     until_ms: int = 0
+    layer: Layer = Layer.LIST
+    market: str = ""
+    scene: str = ""
+    content_id: str = ""
+    segment: str = ""
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +62,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
 
 class Sku(msgspec.Struct, frozen=True, kw_only=True):
     """What is counted and sold. `code` is case-sensitive and unique per seller; components are those of a kit,
-    flattened to plain SKUs and fixed when it is made; empty for a plain SKU.
+    flattened to plain SKUs and fixed when it is made; empty for a plain SKU. `weight_g` is what one weighs packed.
     """
 
     sku_id: str
@@ -50,6 +72,7 @@ class Sku(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     components: tuple[Component, ...] = ()
     version: int = 1
+    weight_g: int = 0
 
 
 class SkuHome(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,13 +85,17 @@ class SkuHome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OfferTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What a seller asks for a SKU: where, for how much, from which pool, how many. 0 is no limit."""
+    """What a seller asks for a SKU: where, for how much, from which pool, how many. 0 is no limit.
+
+    `floors` is the least one unit may cost after every discount, in minor units by currency.
+    """
 
     markets: tuple[str, ...]
     prices: tuple[PriceWindow, ...]
     pool: str = "shop"
     limit_per_buyer: int = 0
     quantity_max: int = 0
+    floors: dict[str, int] = {}
 
 
 class OfferFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +109,7 @@ class OfferFacts(msgspec.Struct, frozen=True, kw_only=True):
     tax_category: str
     components: tuple[Component, ...]
     terms: OfferTerms
+    weight_g: int = 0
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +136,8 @@ class OfferChanged(Event, frozen=True, kw_only=True):
 class OfferView(msgspec.Struct, frozen=True, kw_only=True):
     """All that cart, pricing and checkout need of an offer, and all an order line freezes, in one read.
 
-    `components` is always filled: a plain SKU consists of itself, once.
+    `components` is always filled: a plain SKU consists of itself, once. `shipping_version` counts how often the
+    seller's shipping terms were written; 0 says that there never were any.
     """
 
     offer_id: str
@@ -131,6 +160,9 @@ class OfferView(msgspec.Struct, frozen=True, kw_only=True):
     limit_per_buyer: int = 0
     quantity_max: int = 0
     code: str = ""
+    floors: dict[str, int] = {}
+    weight_g: int = 0
+    shipping_version: int = 0
 
 
 class SellerFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,12 +251,18 @@ declare_problems(
             "Price window without time",
             "`until` must be later than `from`; 0 leaves an end open.",
         ),
+        "catalog.price_layer_invalid": (
+            Kind.INVALID,
+            "A price does not fit its layer",
+            "Bind list prices to nothing, and market, room and member prices to what `expected` names.",
+        ),
         "catalog.price_windows_overlap": (
             Kind.UNPROCESSABLE,
             "Two prices at one moment",
             "Let each window of a currency end before the next begins.",
         ),
         "catalog.limit_invalid": (Kind.INVALID, "Limit out of range", "Send 0 (no limit) to 1,000,000."),
+        "catalog.weight_invalid": (Kind.INVALID, "Weight out of range", "Send 0 to 10,000,000 grams."),
         "catalog.pool_invalid": (
             Kind.INVALID,
             "Not a usable pool",

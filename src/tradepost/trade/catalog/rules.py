@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
-from typing import Protocol
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.money import exponent_of
 from tradepost.markets import market
+from tradepost.trade.catalog.layers import check_layer, find_overlap, sort_windows
 from tradepost.trade.catalog.model import (
     Component,
+    Layer,
     Offer,
     OfferFacts,
     OfferTerms,
@@ -31,18 +31,10 @@ COMPONENT_QUANTITY_MAX = 1_000
 LIMIT_MAX = 1_000_000
 PRICE_MAX_E4 = 10**14
 MOMENT_MAX_MS = 10**14
+WEIGHT_MAX_G = 10_000_000
 _POOL = re.compile(r"[a-z0-9_.-]{1,32}\Z")
 _IMAGE = re.compile(r"(https?://|/)[!-~]*\Z")
 _TAX = re.compile(r"[a-z0-9_]{1,32}\Z")
-
-
-class Priced(Protocol):
-    """Anything with price windows: an offer view, terms."""
-
-    @property
-    def prices(self) -> tuple[PriceWindow, ...]:
-        """The windows, in any order."""
-        ...
 
 
 def accept_code(code: str, field: str = "code") -> str:
@@ -93,6 +85,18 @@ def accept_product(product: Product) -> Product:
     )
 
 
+def accept_weight(weight_g: int) -> int:
+    """The grams themselves. Raises Refusal `catalog.weight_invalid` below 0 or above ten tonnes."""
+    if not 0 <= weight_g <= WEIGHT_MAX_G:
+        raise Refusal(
+            "catalog.weight_invalid",
+            f"{weight_g} g is no weight.",
+            field="weight_g",
+            expected=f"0 to {WEIGHT_MAX_G}",
+        )
+    return weight_g
+
+
 def flatten(
     own_code: str, parts: Sequence[tuple[str, int]], known: Mapping[str, Sku]
 ) -> tuple[Component, ...]:
@@ -130,10 +134,10 @@ def _components_invalid(detail: str) -> Refusal:
 
 
 def accept_prices(prices: Sequence[PriceWindow]) -> tuple[PriceWindow, ...]:
-    """The windows in order of currency and time.
+    """The windows by precedence: layer, currency and time.
 
     Raises Refusal `money.currency_unknown`, `catalog.price_negative`, `catalog.prices_too_many`,
-    `catalog.price_window_empty` or `catalog.price_windows_overlap`.
+    `catalog.price_window_empty`, `catalog.price_layer_invalid` or `catalog.price_windows_overlap`.
     """
     if len(prices) > PRICES_MAX:
         raise Refusal(
@@ -150,15 +154,16 @@ def accept_prices(prices: Sequence[PriceWindow]) -> tuple[PriceWindow, ...]:
             raise Refusal(
                 "catalog.price_window_empty", "A window has no time.", field=f"prices[{index}].until_ms"
             )
-    found = sorted(prices, key=lambda window: (window.currency, window.from_ms, window.until_ms))
-    for earlier, later in pairwise(found):
-        if earlier.currency == later.currency and (not earlier.until_ms or earlier.until_ms > later.from_ms):
-            raise Refusal(
-                "catalog.price_windows_overlap",
-                f"Two prices in {later.currency} hold at {later.from_ms}.",
-                field="prices",
-                extra={"currency": later.currency, "at_ms": later.from_ms},
-            )
+        check_layer(window, f"prices[{index}].layer")
+    found = sort_windows(prices)
+    overlap = find_overlap(found)
+    if overlap is not None:
+        raise Refusal(
+            "catalog.price_windows_overlap",
+            f"Two prices in {overlap.currency} hold at {overlap.from_ms}.",
+            field="prices",
+            extra={"currency": overlap.currency, "at_ms": overlap.from_ms},
+        )
     return tuple(found)
 
 
@@ -172,7 +177,7 @@ def accept_terms(terms: OfferTerms) -> OfferTerms:
     if not markets or len(set(markets)) != len(markets):
         raise Refusal("catalog.markets_invalid", "No market, or one twice.", field="markets")
     prices = accept_prices(terms.prices)
-    currencies = {window.currency for window in prices}
+    currencies = {window.currency for window in prices if window.layer is Layer.LIST}
     for code in markets:
         currency = market(code).currency
         if currency not in currencies:
@@ -187,22 +192,16 @@ def accept_terms(terms: OfferTerms) -> OfferTerms:
     for field, limit in (("limit_per_buyer", terms.limit_per_buyer), ("quantity_max", terms.quantity_max)):
         if not 0 <= limit <= LIMIT_MAX:
             raise Refusal("catalog.limit_invalid", f"{limit} is no limit.", field=field)
+    if any(floor < 0 for floor in terms.floors.values()):
+        raise Refusal("catalog.price_negative", "A floor is below zero.", field="floors")
     return OfferTerms(
         markets=markets,
         prices=prices,
         pool=terms.pool,
         limit_per_buyer=terms.limit_per_buyer,
         quantity_max=terms.quantity_max,
+        floors=terms.floors,
     )
-
-
-def price_at(offer: Priced, currency: str, at_ms: int) -> int | None:
-    """The unit price (ten-thousandths of a minor unit) that holds at a moment; None when none does."""
-    for window in offer.prices:
-        open_ended = not window.until_ms or at_ms < window.until_ms
-        if window.currency == currency and window.from_ms <= at_ms and open_ended:
-            return window.price_e4
-    return None
 
 
 def facts_of(product: Product, sku: Sku, terms: OfferTerms) -> OfferFacts:
@@ -216,10 +215,11 @@ def facts_of(product: Product, sku: Sku, terms: OfferTerms) -> OfferFacts:
         tax_category=product.tax_category,
         components=sku.components or (Component(sku_id=sku.sku_id, quantity=1),),
         terms=terms,
+        weight_g=sku.weight_g,
     )
 
 
-def view_of(offer: Offer, seller_state: str, fee_bps: int) -> OfferView:
+def view_of(offer: Offer, seller_state: str, fee_bps: int, shipping_version: int = 0) -> OfferView:
     """The view of an offer under its seller's present facts."""
     facts, terms = offer.facts, offer.facts.terms
     return OfferView(
@@ -243,6 +243,9 @@ def view_of(offer: Offer, seller_state: str, fee_bps: int) -> OfferView:
         fee_bps=fee_bps,
         version=offer.version,
         code=offer.code,
+        floors=terms.floors,
+        weight_g=facts.weight_g,
+        shipping_version=shipping_version,
     )
 
 

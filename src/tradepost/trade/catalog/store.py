@@ -35,9 +35,13 @@ _components = msgspec.json.Decoder(tuple[Component, ...])
 _facts = msgspec.json.Decoder(OfferFacts)
 
 _PRODUCT = "SELECT product_id, seller_id, code, body, version FROM products WHERE gene = ?"
-_SKU = "SELECT sku_id, seller_id, product_id, code, title, components, version FROM sku_codes WHERE gene = ?"
+_SKU = (
+    "SELECT sku_id, seller_id, product_id, code, title, components, version, weight_g FROM sku_codes"
+    " WHERE gene = ?"
+)
 _OFFER = (
-    "SELECT o.offer_id, o.seller_id, o.sku_id, o.code, o.state, o.body, o.version, s.state, s.fee_bps"
+    "SELECT o.offer_id, o.seller_id, o.sku_id, o.code, o.state, o.body, o.version, s.state, s.fee_bps,"
+    " s.shipping_version"
     " FROM offers o LEFT JOIN offer_sellers s ON s.gene = o.gene AND s.seller_id = o.seller_id"
 )
 
@@ -110,6 +114,7 @@ def _sku(row: Row) -> Sku:
         title=row[4],
         components=_components.decode(row[5]),
         version=row[6],
+        weight_g=row[7],
     )
 
 
@@ -141,7 +146,7 @@ def insert_skus(tx: Tx, skus: Sequence[Sku], at_ms: int) -> None:
     """Claim SKU codes. Raises Taken when one is there."""
     tx.execute_many(
         "INSERT INTO sku_codes (gene, seller_id, code, sku_id, product_id, title, is_kit, components,"
-        " updated_at_ms, version) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        " updated_at_ms, version, weight_g) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
         [
             (
                 gene_of(s.seller_id),
@@ -154,6 +159,7 @@ def insert_skus(tx: Tx, skus: Sequence[Sku], at_ms: int) -> None:
                 _encode(s.components),
                 at_ms,
                 s.version,
+                s.weight_g,
             )
             for s in skus
         ],
@@ -161,14 +167,15 @@ def insert_skus(tx: Tx, skus: Sequence[Sku], at_ms: int) -> None:
 
 
 def update_skus(tx: Tx, skus: Sequence[Sku], at_ms: int) -> int:
-    """Write title and product of SKUs whose version counts one more than their row's; rows matched."""
+    """Write title, product and weight of SKUs whose version counts one more than their row's; rows matched."""
     return tx.execute_many(
-        "UPDATE sku_codes SET title = ?, product_id = ?, updated_at_ms = ?, version = ?"
+        "UPDATE sku_codes SET title = ?, product_id = ?, weight_g = ?, updated_at_ms = ?, version = ?"
         " WHERE gene = ? AND seller_id = ? AND code = ? AND version = ?",
         [
             (
                 s.title,
                 s.product_id,
+                s.weight_g,
                 at_ms,
                 s.version,
                 gene_of(s.seller_id),
@@ -214,7 +221,7 @@ def _offer(row: Row) -> Offer:
 
 
 def _view(row: Row) -> OfferView:
-    return view_of(_offer(row), row[7] or UNKNOWN_SELLER_STATE, row[8] or 0)
+    return view_of(_offer(row), row[7] or UNKNOWN_SELLER_STATE, row[8] or 0, row[9] or 0)
 
 
 def select_views(tx: Tx, offer_ids: Iterable[str]) -> list[OfferView]:
@@ -336,3 +343,22 @@ def update_sellers(tx: Tx, sellers: Sequence[SellerFacts]) -> None:
         " WHERE gene = ? AND seller_id = ? AND version < ?",
         [(s.state, s.fee_bps, s.version, gene_of(s.seller_id), s.seller_id, s.version) for s in sellers],
     )
+
+
+def count_shipping(tx: Tx, seller_id: str) -> int:
+    """Count one more writing of a seller's shipping terms; the new number, 0 for a seller who is not known."""
+    known = (gene_of(seller_id), seller_id)
+    tx.execute(
+        "UPDATE offer_sellers SET shipping_version = shipping_version + 1 WHERE gene = ? AND seller_id = ?",
+        known,
+    )
+    return shipping_version(tx, seller_id)
+
+
+def shipping_version(tx: Tx, seller_id: str) -> int:
+    """How often a seller's shipping terms were written."""
+    rows = tx.query(
+        "SELECT shipping_version FROM offer_sellers WHERE gene = ? AND seller_id = ?",
+        (gene_of(seller_id), seller_id),
+    )
+    return int(rows[0][0]) if rows else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -10,21 +10,24 @@ from tradepost.kernel.ids import gene_of
 from tradepost.kernel.market import Market
 from tradepost.markets import market
 from tradepost.stability.switches import COUPONS_OFF, QUOTE_CACHE_ONLY, refusal_of
-from tradepost.trade.checkout import rules
+from tradepost.trade.checkout import rules, sending
 from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.earlier import Asked
 from tradepost.trade.checkout.model import Address, Particulars, Placement, Quote, Want
 from tradepost.trade.checkout.placement import make_placement
+from tradepost.trade.checkout.promoting import Asker, Offered, clean_codes, find_offered, refuse_unknown
 from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
 from tradepost.trade.inventory import Demand
-from tradepost.trade.pricing import no_adjustments
+from tradepost.trade.pricing import ADJUSTMENTS, no_adjustments
+from tradepost.trade.promotion import NOTHING_IN_FORCE, check_discount
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What comes with every placement: who asks, under which key, where to and how it is paid.
 
     `scope` is the party whose key this is; `request_hash` names the exact request, so that a repeat is known.
-    `new_buyer` is a guest whose id was minted for this request: nothing can have been placed under it.
+    `new_buyer` is a guest whose id was minted for this request: nothing can have been placed under it. `shipping` are
+    the methods chosen, by seller.
     """
 
     scope: str
@@ -38,16 +41,40 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     total_minor: int | None = None
     currency: str = ""
     new_buyer: bool = False
+    codes: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    shipping: Mapping[str, str] = {}
 
 
 async def make_quote(
-    context: Context, market_code: str, wants: Sequence[Want], *, buyer_id: str, scene: str = ""
+    context: Context,
+    market_code: str,
+    wants: Sequence[Want],
+    *,
+    buyer_id: str,
+    scene: str = "",
+    codes: tuple[str, ...] = (),
+    segments: tuple[str, ...] = (),
+    region: str = "",
+    wish: sending.Wish = sending.NO_WISH,
 ) -> tuple[Quote, str]:
-    """A priced promise for these lines and its signed token. Nothing is written and nothing is held."""
-    where = market(market_code)
+    """A priced promise for these lines and its signed token. Nothing is written and nothing is held.
+
+    `codes` are coupons, `segments` the groups that whoever asks for the buyer says they are in, `region` is where the
+    goods go if the market's taxes differ by region, `wish` where they go and how, of sellers with shipping terms.
+    Raises `promotion.*` for a code that gives nothing and `shipping.*` for what cannot be sent.
+    """
+    given = wish.destination
+    if given is not None and not region:
+        region = given.region if given.country in ("", market_code) else ""
+    where = market(market_code).destined(market_code, region)
     rules.check_wants(wants, context.lines_max, context.quantity_max)
-    quote = await _price(context, where, wants, buyer_id, scene, context.quote_ms(market_code, buyer_id))
-    return quote, sign_quote(quote, context.secret)
+    asker = Asker(buyer_id=buyer_id, codes=codes, segments=segments)
+    ttl_ms = context.quote_ms(market_code, buyer_id)
+    quote = await _price(context, where, wants, asker, scene, ttl_ms, wish)
+    if where.region:
+        quote = msgspec.structs.replace(quote, region=where.region)
+    return quote, sign_quote(sending.without_options(quote), context.secret)
 
 
 async def accept_quote(context: Context, token: str, request: Request) -> Placement:
@@ -62,17 +89,27 @@ async def accept_quote(context: Context, token: str, request: Request) -> Placem
         total_minor=request.total_minor,
         currency=request.currency,
     )
-    return _placement(context, quote, market(quote.market), request, quote_hash(token), quoted=True)
+    where = market(quote.market)
+    rules.check_region(quote, request.address, where)
+    sending.check_destination(quote, request.address, where)
+    return _placement(context, quote, where, request, quote_hash(token), quoted=True)
 
 
 async def accept_buy_now(
     context: Context, market_code: str, wants: Sequence[Want], request: Request, *, scene: str = ""
 ) -> Placement:
     """The placement of these lines at their price of this moment, if the total is the one the buyer saw."""
-    where = market(market_code)
+    where = market(market_code).destined(request.address.country, request.address.region)
     rules.check_wants(wants, context.lines_max, context.quantity_max)
     await _refuse_sold_out(context, wants, request)
-    quote = await _price(context, where, wants, request.buyer_id, scene, 0)
+    asker = Asker(
+        buyer_id=request.buyer_id,
+        codes=request.codes,
+        segments=request.segments,
+        new_buyer=request.new_buyer,
+    )
+    wish = sending.wish_of(request.address, request.shipping)
+    quote = await _price(context, where, wants, asker, scene, 0, wish)
     rules.accept(
         quote,
         buyer_id=request.buyer_id,
@@ -115,7 +152,13 @@ async def _refuse_sold_out(context: Context, wants: Sequence[Want], request: Req
 
 
 async def _price(
-    context: Context, where: Market, wants: Sequence[Want], buyer_id: str, scene: str, ttl_ms: int
+    context: Context,
+    where: Market,
+    wants: Sequence[Want],
+    asker: Asker,
+    scene: str,
+    ttl_ms: int,
+    wish: sending.Wish,
 ) -> Quote:
     offer_ids = [want.offer_id for want in wants]
     views, missing = context.book.peek(offer_ids)
@@ -125,24 +168,56 @@ async def _price(
                 "switch.quote_cache_only", "Some offers are not remembered here.", offer_ids=sorted(missing)
             )
         views = await context.book.get(offer_ids)
-    gene = gene_of(buyer_id)
+    scene = rules.scene_of(wants, scene)
+    offered = None
+    if asker.codes or (context.campaigns is not None and context.campaigns.present is not NOTHING_IN_FORCE):
+        offered = await _offered(context, where, scene, asker, wants)
+    ways = await sending.find_ways(context, views, where, wish)
+    gene = gene_of(asker.buyer_id)
     world = context.world
     return rules.make_quote(
         wants,
         views,
         where,
-        buyer_id=buyer_id,
-        scene=rules.scene_of(wants, scene),
-        at_ms=world.now_ms(),
+        buyer_id=asker.buyer_id,
+        scene=scene,
+        at_ms=world.now_ms() if offered is None else offered.priced.at_ms,
         ttl_ms=ttl_ms,
         mint=lambda kind: world.mint(kind, gene),
         adjust=no_adjustments if context.switches.is_on(COUPONS_OFF) else None,
+        offered=offered,
+        ways=ways,
     )
+
+
+async def _offered(
+    context: Context, where: Market, scene: str, asker: Asker, wants: Sequence[Want]
+) -> Offered | None:
+    """The campaigns this buyer may use; None where nothing is in force."""
+    book = context.campaigns
+    if book is None:
+        in_force = None
+    else:
+        in_force = book.present
+        if in_force is None:
+            in_force = await book.load()
+    if not in_force and not asker.codes:
+        return None
+    if context.switches.is_on(COUPONS_OFF) or ADJUSTMENTS.choose(scene) is not no_adjustments:
+        return None
+    if not in_force or book is None:
+        raise refuse_unknown(clean_codes(asker.codes)[0])
+    return await find_offered(context, in_force, where, scene, asker, wants)
 
 
 def _placement(
     context: Context, quote: Quote, where: Market, request: Request, hashed: str, *, quoted: bool
 ) -> Placement:
+    if quote.priced.edition:
+        lines = [line for ordered in quote.orders for line in ordered.lines]
+        listed = sum([line.list_minor for line in lines])
+        lowered = sum([change.amount_minor for line in lines for change in line.adjustments])
+        check_discount(listed, listed + lowered, context.guard(quote.market))
     given = Particulars(
         address=rules.check_address(request.address, where),
         email=request.email,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from tradepost.kernel.errors import Kind, declare_problems
+from tradepost.trade.checkout.limits import LimitUse
 from tradepost.trade.inventory import HoldRequest
-from tradepost.trade.orders import NewOrder, OrderLine
+from tradepost.trade.orders import NO_CAMPAIGNS, NO_SENDING, NewOrder, OrderLine, PricedUnder, Sending
 from tradepost.trade.payments import NewIntent
+from tradepost.trade.pricing import Adjustment
 from tradepost.trade.risk import RiskFacts
+from tradepost.trade.shipping import NOWHERE, Destination, Option
 
 PLACED = "PLACED"
 TOMBSTONE = "TOMBSTONE"
@@ -51,6 +54,11 @@ declare_problems(
             "The total is no longer what the buyer saw",
             "Show the new total to the buyer, and send it when it is accepted.",
         ),
+        "checkout.region_changed": (
+            Kind.CONFLICT,
+            "The goods go where other taxes hold",
+            "Ask for a quote with the address's region, and show its total.",
+        ),
         "checkout.currency_mixed": (
             Kind.UNPROCESSABLE,
             "The currency is not the market's",
@@ -81,7 +89,11 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuotedOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What one seller would be owed: lines frozen as they will stand on the order."""
+    """What one seller would be owed: lines frozen as they will stand on the order.
+
+    `places` are the numbers of its lines in the whole basket, told where campaigns were in force. `options` are all
+    ways to send it by the seller's terms: shown with a new quote, and no part of its token.
+    """
 
     order_id: str
     seller_id: str
@@ -90,10 +102,18 @@ class QuotedOrder(msgspec.Struct, frozen=True, kw_only=True):
     tax_minor: int
     shipping_minor: int
     fee_minor: int
+    places: tuple[int, ...] = ()
+    shipping_adjustments: tuple[Adjustment, ...] = ()
+    sending: Sending = NO_SENDING
+    options: tuple[Option, ...] = ()
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
-    """A priced promise with a deadline. Ids are minted with it, so placing it twice names the same orders."""
+    """A priced promise with a deadline. Ids are minted with it, so placing it twice names the same orders.
+
+    `limits` are the uses of campaigns that placing it takes, `priced` what decided its discounts, `region` where the
+    goods go when that decided the tax, `destination` what of it decided the shipping.
+    """
 
     checkout_id: str
     payment_id: str
@@ -108,6 +128,10 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     shipping_minor: int
     tax_minor: int
     trace: tuple[str, ...] = ()
+    limits: tuple[LimitUse, ...] = ()
+    priced: PricedUnder = NO_CAMPAIGNS
+    region: str = ""
+    destination: Destination = NOWHERE
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -172,6 +196,7 @@ class Placement(msgspec.Struct, frozen=True, array_like=True):
     orders: tuple[NewOrder, ...]
     intent: NewIntent | None
     body: bytes
+    limits: tuple[LimitUse, ...] = ()
 
 
 class Placed(msgspec.Struct, frozen=True, array_like=True):

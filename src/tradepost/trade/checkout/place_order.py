@@ -13,7 +13,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.trade import inventory
-from tradepost.trade.checkout import placing, store
+from tradepost.trade.checkout import placing, redeeming, store
 from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.model import PLACED, TOMBSTONE, CheckoutView, Placed, Placement
 from tradepost.trade.checkout.placement import refuse_expired
@@ -28,6 +28,12 @@ async def place_order(context: Context, placement: Placement) -> tuple[CheckoutV
 
     Raises the refusals of stock, limits, risk and idempotency; then nothing was changed.
     """
+    if placement.limits:
+        return await redeeming.place_limited(context, placement, _place)
+    return await _place(context, placement)
+
+
+async def _place(context: Context, placement: Placement) -> tuple[CheckoutView, bool]:
     demands = placement.hold.demands
     hinted = context.hints.refuses(demands) and await context.hints.confirm(demands)
     if hinted is not None and await context.earlier.find(placement) is None:
@@ -37,7 +43,9 @@ async def place_order(context: Context, placement: Placement) -> tuple[CheckoutV
     if shards <= {home}:
         placed = await context.db.batch(home, placing.PLACE, placement)
     else:
-        placed = await _place_across(context, placement, home, sorted(shards))
+        placed = await _place_across(
+            context, placement, home, redeeming.limits_first(context, placement, shards)
+        )
     if not placed.replayed:
         return decode_view(placement.body), False
     shard = context.db.shard_of(gene_of(placed.buyer_id))
@@ -61,6 +69,8 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
             held.append(shard)
         placed = await context.db.batch(home, placing.OPEN, msgspec.structs.replace(placement, quoted=True))
     except Refusal as refusal:
+        if not held and redeeming.is_of_limit(refusal):
+            raise  # nothing is held and nobody was told: another bucket may be tried under the same ids
         known = refusal.code not in UNSETTLED
         stands = known and await _give_up(context, placement, home, held)
         if stands and refusal.code != "idempotency.key_reused":
@@ -70,7 +80,11 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
         )
         if earlier is not None:
             return earlier
+        if redeeming.is_of_limit(refusal):
+            raise redeeming.refuse_contended(refusal) from refusal
         raise
+    if placed.replayed and placement.limits and placed.checkout_id == placement.checkout_id:
+        await redeeming.release_strays(context, placement, home)
     if placed.checkout_id != placement.checkout_id:
         await _give_up(context, placement, home, held)
         return placed

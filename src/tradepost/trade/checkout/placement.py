@@ -20,6 +20,8 @@ from tradepost.trade.checkout.model import (
 from tradepost.trade.inventory import Demand, HoldRequest
 
 _encode = msgspec.json.Encoder().encode
+PROMOTIONS = "platform:promotions"
+"""The account of what the platform pays of prices."""
 
 
 def refuse_expired(placement: Placement) -> Refusal | None:
@@ -67,8 +69,9 @@ def make_placement(quote: Quote, market: Market, terms: Terms, given: Particular
                 for ordered, number in zip(quote.orders, numbers, strict=True)
             ]
         ),
-        intent=_intent(quote, terms.provider, capture, given) if quote.total_minor else None,
+        intent=_intent(quote, _provider(terms, given), capture, given) if quote.total_minor else None,
         body=_encode(_view(quote, numbers, given.at_ms)),
+        limits=quote.limits,
     )
 
 
@@ -144,6 +147,10 @@ def _new_order(
         email=given.email,
         quote_hash=given.quote_hash,
         risk=risk_code,
+        priced=quote.priced if quote.priced.edition else orders.NO_CAMPAIGNS,
+        places=ordered.places,
+        shipping_adjustments=ordered.shipping_adjustments,
+        sending=ordered.sending if ordered.sending.method else orders.NO_SENDING,
     )
     return orders.new_order(
         body,
@@ -158,6 +165,11 @@ def _new_order(
         at_ms=given.at_ms,
         payment_deadline_ms=market.payment_deadline_ms,
     )
+
+
+def _provider(terms: Terms, given: Particulars) -> str:
+    """Who is asked for the money: ourselves for a buyer's store credit, else the provider of new payments."""
+    return payments.STORED_VALUE if given.method == payments.STORE_CREDIT else terms.provider
 
 
 def _intent(quote: Quote, provider: str, capture: str, given: Particulars) -> payments.NewIntent:
@@ -190,7 +202,26 @@ def _portion(ordered: QuotedOrder, market: str, capture: str) -> payments.Portio
         lines=tuple(
             [payments.PortionLine(line.line_no, line.quantity, line.total_minor) for line in by_line]
         ),
+        funded=_funded(ordered),
     )
+
+
+def _funded(ordered: QuotedOrder) -> tuple[payments.Funding, ...]:
+    """What others than the seller pay of an order's price. What no creator is named for is the platform's."""
+    sums: dict[str, int] = {}
+    for line in ordered.lines:
+        for adjustment in line.adjustments:
+            if adjustment.funder != "seller":
+                account = _account_of(adjustment.funder, line.creator_id)
+                sums[account] = sums.get(account, 0) - adjustment.amount_minor
+    for adjustment in ordered.shipping_adjustments:
+        if adjustment.funder != "seller":
+            sums[PROMOTIONS] = sums.get(PROMOTIONS, 0) - adjustment.amount_minor
+    return tuple([payments.Funding(account, amount) for account, amount in sums.items() if amount])
+
+
+def _account_of(funder: str, creator_id: str) -> str:
+    return f"creator:{creator_id}" if funder == "creator" and creator_id else PROMOTIONS
 
 
 def _view(quote: Quote, numbers: list[str], at_ms: int) -> CheckoutView:

@@ -16,10 +16,13 @@ from tradepost.trade.checkout.model import (
     QuotedOrder,
     Want,
 )
+from tradepost.trade.checkout.promoting import Offered, check_codes_used, uses_in
+from tradepost.trade.checkout.sending import Shipments, Ways
 
 SHOP_SCENE = "shop"
 CONTENT_SCENE = "content"
 SELLABLE = ("ACTIVE", "ACTIVE")
+_NOBODY = pricing.BuyerFacts()
 
 
 def scene_of(wants: Sequence[Want], named: str) -> str:
@@ -59,58 +62,140 @@ def make_quote(
     ttl_ms: int,
     mint: Callable[[str], str],
     adjust: pricing.Adjust | None = None,
+    offered: Offered | None = None,
+    ways: Ways | None = None,
 ) -> Quote:
     """Price the lines at this moment and freeze them per seller, in order of each seller's first line.
 
-    `mint(kind)` gives ids on the buyer's gene. Raises the refusals of offers and pricing.
+    `mint(kind)` gives ids on the buyer's gene. `offered` are the campaigns this buyer may use, `ways` the terms of
+    sellers who have some. Raises the refusals of offers, pricing, codes and shipping.
     """
     offers = [_sellable(views.get(want.offer_id), want, index) for index, want in enumerate(wants)]
-    priced = pricing.price(
-        [
+    to_price = _to_price(wants, offers, market, offered)
+    shipments = None if ways is None else Shipments(ways, offers, at_ms)
+
+    def ask(strategy: pricing.Adjust | None) -> pricing.Priced:
+        return pricing.price(
+            to_price,
+            market,
+            at_ms,
+            tax=tax.TAXES.choose(scene),
+            ship=shipping.RATES.choose(scene),
+            scene=scene,
+            adjust=strategy,
+            buyer_id=buyer_id,
+            codes=offered.priced.codes if offered is not None else (),
+            buyer=offered.facts if offered is not None else _NOBODY,
+            lines_max=len(wants),
+            send=None if shipments is None else shipments.price,
+        )
+
+    priced = ask(adjust if offered is None else offered.strategy)
+    if offered is not None and offered.priced.codes:
+        check_codes_used(offered, priced.outcome, lambda: ask(offered.strategy.explained()).outcome)
+    quote = _quote(
+        offers, priced, market, offered, buyer_id=buyer_id, scene=scene, at_ms=at_ms, ttl_ms=ttl_ms, mint=mint
+    )
+    return quote if shipments is None else shipments.onto(quote)
+
+
+def _to_price(
+    wants: Sequence[Want], offers: Sequence[OfferView], market: Market, offered: Offered | None
+) -> list[pricing.PriceLine]:
+    """The lines as pricing takes them; what only campaigns look at is left out where there are none."""
+    if offered is None:
+        return [
             pricing.PriceLine(
                 offer=offer, quantity=want.quantity, content_id=want.content_id, creator_id=want.creator_id
             )
             for want, offer in zip(wants, offers, strict=True)
-        ],
-        market,
-        at_ms,
-        tax=tax.TAXES.choose(scene),
-        ship=shipping.RATES.choose(scene),
-        scene=scene,
-        adjust=adjust,
-        buyer_id=buyer_id,
-        lines_max=len(wants),
-    )
-    lines = _by_seller(offers, priced.lines)
+        ]
+    return [
+        pricing.PriceLine(
+            offer=offer,
+            quantity=want.quantity,
+            content_id=want.content_id,
+            creator_id=want.creator_id,
+            groups=groups_of(offer.tax_category),
+            floor_minor=offer.floors.get(market.currency, 0),
+        )
+        for want, offer in zip(wants, offers, strict=True)
+    ]
+
+
+def _quote(
+    offers: Sequence[OfferView],
+    priced: pricing.Priced,
+    market: Market,
+    offered: Offered | None,
+    *,
+    buyer_id: str,
+    scene: str,
+    at_ms: int,
+    ttl_ms: int,
+    mint: Callable[[str], str],
+) -> Quote:
+    lines = _by_seller(offers, priced.lines, market.currency)
     charges = {charge.seller_id: charge for charge in priced.shipping}
-    return Quote(
-        checkout_id=mint("checkout"),
-        payment_id=mint("payment") if priced.total_minor else "",
+    checkout_id = mint("checkout")
+    payment_id = mint("payment") if priced.total_minor else ""
+    order_ids = {seller_id: mint("order") for seller_id in lines}
+    quoted = tuple(
+        [
+            _quoted_order(order_ids[seller_id], seller_id, tuple(owned), charges[seller_id])
+            for seller_id, owned in lines.items()
+        ]
+    )
+    quote = Quote(
+        checkout_id=checkout_id,
+        payment_id=payment_id,
         buyer_id=buyer_id,
         market=market.code,
         currency=priced.currency,
         scene=scene,
         made_at_ms=at_ms,
         expires_at_ms=at_ms + ttl_ms,
-        orders=tuple(
-            _quoted_order(mint("order"), seller_id, tuple(owned), charges[seller_id])
-            for seller_id, owned in lines.items()
-        ),
+        orders=quoted,
         total_minor=priced.total_minor,
         shipping_minor=priced.shipping_minor,
         tax_minor=priced.tax_minor,
         trace=priced.trace,
     )
+    return quote if offered is None else _with_campaigns(quote, offered, priced, order_ids, market)
+
+
+def _with_campaigns(
+    quote: Quote, offered: Offered, priced: pricing.Priced, order_ids: Mapping[str, str], market: Market
+) -> Quote:
+    """The quote with what its campaigns take of their limits, and with all that pricing it again needs."""
+    places: dict[str, list[int]] = {}
+    for line in priced.lines:
+        places.setdefault(line.seller_id, []).append(line.line_no)
+    return msgspec.structs.replace(
+        quote,
+        orders=tuple(
+            [msgspec.structs.replace(one, places=tuple(places[one.seller_id])) for one in quote.orders]
+        ),
+        limits=uses_in(offered, priced, order_ids, market),
+        priced=offered.priced,
+    )
+
+
+def groups_of(tax_category: str) -> tuple[str, ...]:
+    """The groups of goods that campaigns may name: until the catalogue knows others, the tax category is the one."""
+    return (tax_category,)
 
 
 def _by_seller(
-    offers: Sequence[OfferView], priced: Sequence[pricing.PricedLine]
+    offers: Sequence[OfferView], priced: Sequence[pricing.PricedLine], currency: str
 ) -> dict[str, list[orders.OrderLine]]:
     """Frozen lines by seller, in order of each seller's first; each seller's lines count from 1."""
     lines: dict[str, list[orders.OrderLine]] = {}
     for offer, line in zip(offers, priced, strict=True):
         owned = lines.setdefault(offer.seller_id, [])
-        owned.append(_freeze(offer, line, len(owned) + 1))
+        owned.append(
+            _freeze(offer, line, len(owned) + 1, offer.floors.get(currency, 0) if offer.floors else 0)
+        )
     return lines
 
 
@@ -137,7 +222,7 @@ def _sellable(offer: OfferView | None, want: Want, index: int) -> OfferView:
     return offer
 
 
-def _freeze(offer: OfferView, line: pricing.PricedLine, line_no: int) -> orders.OrderLine:
+def _freeze(offer: OfferView, line: pricing.PricedLine, line_no: int, floor_minor: int) -> orders.OrderLine:
     return orders.OrderLine(
         line_no=line_no,
         offer_id=offer.offer_id,
@@ -163,6 +248,7 @@ def _freeze(offer: OfferView, line: pricing.PricedLine, line_no: int) -> orders.
         creator_id=line.creator_id,
         fee_bps=line.fee_bps,
         fee_minor=line.fee_minor,
+        floor_minor=floor_minor,
     )
 
 
@@ -177,6 +263,7 @@ def _quoted_order(
         tax_minor=sum([line.tax_minor for line in lines]) + charge.tax_minor,
         shipping_minor=charge.amount_minor,
         fee_minor=sum([line.fee_minor for line in lines]),
+        shipping_adjustments=charge.adjustments,
     )
 
 
@@ -203,6 +290,18 @@ def accept(quote: Quote, *, buyer_id: str, total_minor: int | None, currency: st
             field="total_minor",
             expected=str(quote.total_minor),
             extra={"total_minor": quote.total_minor, "currency": quote.currency},
+        )
+
+
+def check_region(quote: Quote, address: Address, market: Market) -> None:
+    """Raise `checkout.region_changed` when the goods go to a region with other taxes than the quote was made for."""
+    region = market.destined(address.country, address.region).region
+    if region != quote.region:
+        raise Refusal(
+            "checkout.region_changed",
+            f"The quote is for {quote.region or market.name}, the address is in {region or 'no listed region'}.",
+            field="address.region",
+            expected=quote.region or "a quote made for this region",
         )
 
 

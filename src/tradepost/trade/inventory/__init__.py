@@ -20,7 +20,7 @@ from tradepost.trade.inventory.model import (
     StockMove,
     StockTotal,
 )
-from tradepost.trade.inventory.queries import available, levels, movements, totals
+from tradepost.trade.inventory.queries import available, levels, movements, taken_by, totals
 from tradepost.trade.inventory.react import CONSUMERS
 from tradepost.trade.inventory.stocktaking import adjust, count, move, receive, write_off
 
@@ -60,6 +60,7 @@ __all__ = [
     "reserve",
     "ship",
     "sweeps",
+    "taken_by",
     "totals",
     "write_off",
 ]

@@ -39,6 +39,13 @@ def _total(sku_id: str, units: list[Level]) -> StockTotal:
     )
 
 
+def taken_by(tx: Tx, buyer_id: str, sku_ids: Iterable[str]) -> dict[str, int]:
+    """What a buyer took of limited SKUs that this shard keeps, as counted with their holds; 0 is left out."""
+    keys = [(gene_of(sku_id), sku_id, buyer_id) for sku_id in dict.fromkeys(sku_ids)]
+    found = store.taken_of(tx, [key for key in keys if tx.keeps(key[0])])
+    return {key[1]: count for key, count in found.items() if count}
+
+
 def available(tx: Tx, sku_ids: Iterable[str]) -> Mapping[tuple[str, str], int]:
     """Pieces that can be promised now, by (sku_id, pool): for warnings, never for decisions."""
     found: dict[tuple[str, str], int] = {}

@@ -26,6 +26,7 @@ class StockNote(msgspec.Struct, frozen=True):
 
     order_id: str
     stock: tuple[StockPart, ...] = ()
+    limits: tuple[StockPart, ...] = ()
     restock_pool: str = RETURNED
 
 
@@ -34,7 +35,8 @@ _decode = msgspec.json.Decoder(StockNote).decode
 
 def genes_of(row: EventRow) -> Iterable[int]:
     """The genes of the SKUs an event speaks of."""
-    return {gene_of(part.sku_id) for part in _decode(row.payload).stock}
+    note = _decode(row.payload)
+    return {gene_of(part.sku_id) for part in (*note.stock, *note.limits)}
 
 
 def read_claims(rows: Iterable[EventRow]) -> list[Claim]:
@@ -42,7 +44,7 @@ def read_claims(rows: Iterable[EventRow]) -> list[Claim]:
     claims: list[Claim] = []
     for row in rows:
         note = _decode(row.payload)
-        items = tuple((part.sku_id, part.quantity) for part in note.stock if part.quantity)
+        items = tuple((part.sku_id, part.quantity) for part in (*note.stock, *note.limits) if part.quantity)
         if items:
             claims.append(
                 Claim(
@@ -67,7 +69,7 @@ def _consumer(name: str, types: tuple[str, ...], step: Callable[[Tx, Sequence[Cl
 
 CONSUMERS: list[Consumer] = [
     _consumer("reserve", ("order.paid.v1",), reserve),
-    _consumer("release", ("order.cancelled.v1", "order.lines_cancelled.v1"), release),
+    _consumer("release", ("order.cancelled.v1", "order.lines_cancelled.v1", "order.returned.v1"), release),
     _consumer("ship", ("package.collected.v1",), ship),
     _consumer("put_back", ("return.received.v1",), put_back),
 ]

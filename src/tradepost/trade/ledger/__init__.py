@@ -2,6 +2,7 @@
 
 from tradepost.trade.ledger.api import (
     account_balances,
+    all_transactions,
     append,
     captured_by_payment,
     post,
@@ -19,7 +20,8 @@ from tradepost.trade.ledger.model import (
     Transaction,
     TransactionKind,
 )
-from tradepost.trade.ledger.rules import balances
+from tradepost.trade.ledger.rules import amount_on, balances
+from tradepost.trade.ledger.seals.sealing import depart, seal_shard, sweeps
 
 __all__ = [
     "ACCOUNTS",
@@ -33,12 +35,17 @@ __all__ = [
     "Transaction",
     "TransactionKind",
     "account_balances",
+    "all_transactions",
+    "amount_on",
     "append",
     "balances",
     "captured_by_payment",
     "check_ledger",
+    "depart",
     "merge_reports",
     "post",
     "refunded_by_payment",
+    "seal_shard",
+    "sweeps",
     "transactions_of",
 ]

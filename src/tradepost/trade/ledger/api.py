@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tradepost.kernel.tx import Taken, Tx
 from tradepost.trade.ledger import rules, store
@@ -14,7 +14,7 @@ def post(tx: Tx, transactions: Sequence[Transaction]) -> None:
 
     An id that is there with the same content is done already. Raises Refusal `ledger.unbalanced`,
     `.account_unknown`, `.state_invalid`, `.transaction_conflict`, and for those with a `pending_id`
-    `.pending_unknown` and `.pending_exceeded`.
+    `.pending_unknown` and `.pending_exceeded`; for guarded accounts `.insufficient`.
     """
     if not transactions:
         return
@@ -35,6 +35,9 @@ def append(tx: Tx, transactions: Sequence[Transaction]) -> None:
 
 def _write(tx: Tx, fresh: Sequence[Transaction]) -> None:
     store.insert(tx, fresh)
+    moves = rules.floor_moves(fresh)
+    if moves:
+        store.move_floors(tx, moves)
     opened = [t for t in fresh if t.state == PENDING]
     if opened:
         store.insert_pending(tx, opened)
@@ -47,6 +50,11 @@ def _write(tx: Tx, fresh: Sequence[Transaction]) -> None:
 def transactions_of(tx: Tx, gene: int, prefix: str) -> list[Transaction]:
     """The transactions whose id begins with `<prefix>.`, such as a payment id, in order of id."""
     return store.starting_with(tx, gene, prefix)
+
+
+def all_transactions(tx: Tx) -> Iterator[Transaction]:
+    """Every row of this shard's journal in order of its key, some thousands in memory at a time."""
+    return store.scan(tx)
 
 
 def account_balances(tx: Tx) -> dict[tuple[str, str], Balance]:

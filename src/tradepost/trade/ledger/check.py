@@ -8,7 +8,9 @@ import msgspec
 
 from tradepost.kernel.tx import Tx
 from tradepost.trade.ledger import rules, store
-from tradepost.trade.ledger.model import PENDING, POSTED, Balance, Transaction, TransactionKind
+from tradepost.trade.ledger.model import GUARDED, PENDING, POSTED, Balance, Transaction, TransactionKind
+from tradepost.trade.ledger.seals import rules as sealing
+from tradepost.trade.ledger.seals import store as seal_store
 
 
 class LedgerFinding(msgspec.Struct, frozen=True):
@@ -53,10 +55,14 @@ class _Sums:
         self.opened: dict[rules.Key, int] = {}
         self.resolved: dict[rules.Key, int] = {}
         self.findings: list[LedgerFinding] = []
+        self.tallies: dict[sealing.Key, list[int]] = {}
 
     def add(self, t: Transaction) -> Transaction:
         """Take in one row and pass it on."""
         self.count += 1
+        tally = self.tallies.setdefault(sealing.key_of(t), [0, 0])
+        tally[0] += 1
+        tally[1] += sealing.hash_row(t)
         fault = rules.find_fault(t)
         if fault is not None:
             self.findings.append(LedgerFinding(fault.code, t.transaction_id, fault.detail))
@@ -82,7 +88,8 @@ def check_ledger(tx: Tx) -> LedgerReport:
     """Read the whole journal of this shard once and prove it.
 
     Finds rows that do not balance or have an impossible state or account (`ledger.*`), `pending` sums that
-    disagree with the rows that resolve them, and `refund` above what was captured for the same reference.
+    disagree with the rows that resolve them, `refund` above what was captured for the same reference, `seal` where
+    a closed day is not what it was, and `floor` where a guarded account is not what its row says or below zero.
     """
     sums = _Sums()
     balances = rules.balances(sums.add(t) for t in store.scan(tx))
@@ -91,7 +98,24 @@ def check_ledger(tx: Tx) -> LedgerReport:
         captured = sums.captured.get(reference, 0)
         if refunded > captured:
             found.append(LedgerFinding("refund", reference, f"refunded {refunded}, captured {captured}"))
+    found += _check_seals(tx, sums) + _check_floors(tx, balances)
     return LedgerReport(sums.count, balances, sums.kinds, sums.captured, sums.refunded, tuple(found))
+
+
+def _check_seals(tx: Tx, sums: _Sums) -> list[LedgerFinding]:
+    tallies = {key: sealing.Tally(n, total % sealing.MODULUS) for key, (n, total) in sums.tallies.items()}
+    breaks = sealing.find_breaks(seal_store.all_seals(tx), tallies, seal_store.departed(tx))
+    return [LedgerFinding("seal", name, detail) for name, detail in breaks]
+
+
+def _check_floors(tx: Tx, balances: dict[tuple[str, str], Balance]) -> list[LedgerFinding]:
+    kept = store.floors(tx)
+    owed = {key: -b.posted_minor for key, b in balances.items() if key[0].startswith(GUARDED)}
+    return [
+        LedgerFinding("floor", account, f"journal {owed.get((account, currency), 0)} {currency}, kept {held}")
+        for (account, currency), held in sorted({**dict.fromkeys(owed, 0), **kept}.items())
+        if held != owed.get((account, currency), 0) or held < 0
+    ]
 
 
 def _check_pending(tx: Tx, sums: _Sums) -> list[LedgerFinding]:

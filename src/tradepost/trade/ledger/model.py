@@ -26,12 +26,20 @@ ACCOUNTS: dict[str, str] = {
     "buyer": "what buyers are owed or owe (buyer:clearing)",
     "seller": "what a seller is owed",
     "creator": "what a creator is owed",
-    "platform": "the platform's own: fees, adjustments",
+    "platform": "the platform's own: fees, adjustments, promotions it funds",
     "tax": "tax collected, by market",
     "writeoff": "losses: bad debt, goods",
+    "dispute": "money a bank has withdrawn and not yet awarded",
+    "stored": "what we owe on a gift card or as store credit; never below zero",
     "transit": "money between two shards; drains to zero",
+    "payable": "what a seller or creator is to be paid: settled, on its own shard",
+    "reserve": "held back of what a seller is to be paid",
+    "bank": "payouts under way (bank:clearing) and what a bank paid out",
 }
 """Kinds of account: the word before the colon."""
+
+GUARDED = ("stored:", "reserve:")
+"""Accounts on which we may never owe less than nothing: a row beside the journal says so in the same commit."""
 
 
 class TransactionKind(StrEnum):
@@ -44,7 +52,14 @@ class TransactionKind(StrEnum):
     ADJUSTMENT = "adjustment"
     AUTHORIZATION = "authorization"
     TRANSFER = "transfer"
+    FUNDING = "funding"
+    COMMISSION = "commission"
+    WITHHOLDING = "withholding"
+    RESERVE = "reserve"
+    PAYOUT = "payout"
     CLOSING = "closing"
+    DISPUTE = "dispute"
+    STORED_VALUE = "stored_value"
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -117,6 +132,11 @@ declare_problems(
             Kind.INVALID,
             "A transaction cannot have this state here",
             "Send pending, posted or voided; a voided one names its pending one, a pending one names none.",
+        ),
+        "ledger.insufficient": (
+            Kind.CONFLICT,
+            "Not enough on the account",
+            "Read the account's balance: it cannot go below zero.",
         ),
         "ledger.pending_unknown": (
             Kind.NOT_FOUND,

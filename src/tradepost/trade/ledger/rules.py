@@ -9,6 +9,7 @@ import msgspec
 from tradepost.kernel.errors import Refusal
 from tradepost.trade.ledger.model import (
     ACCOUNTS,
+    GUARDED,
     PENDING,
     POSTED,
     VOIDED,
@@ -94,6 +95,17 @@ def resolve(
             )
         added[key] = added.get(key, 0) + transaction.amount_minor
     return added
+
+
+def floor_moves(transactions: Iterable[Transaction]) -> dict[tuple[int, str, str], int]:
+    """By how much posted entries change what is owed on guarded accounts, by (gene, account, currency)."""
+    moves: dict[tuple[int, str, str], int] = {}
+    for t in transactions:
+        for entry in t.entries:
+            if entry.account.startswith(GUARDED) and t.state == POSTED:
+                key = (t.gene, entry.account, t.currency)
+                moves[key] = moves.get(key, 0) - entry.amount_minor
+    return moves
 
 
 def balances(transactions: Iterable[Transaction]) -> dict[tuple[str, str], Balance]:

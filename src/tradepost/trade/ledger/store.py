@@ -55,6 +55,51 @@ def starting_with(tx: Tx, gene: int, prefix: str) -> list[Transaction]:
     return [_read(row) for row in tx.query(BY_PREFIX, (gene, f"{prefix}.", f"{prefix}/"))]
 
 
+def page(tx: Tx, after: tuple[str, int]) -> list[Transaction]:
+    """A page of the journal behind a (transaction id, gene), in the order of this shard's key."""
+    name, gene = after
+    rows = (
+        tx.query(PAGE, (name, name, gene, PAGE_ROWS))
+        if tx.time_first
+        else tx.query(PAGE_BY_GENE, (gene, gene, name, PAGE_ROWS))
+    )
+    return [_read(row) for row in rows]
+
+
+def floors(tx: Tx) -> dict[tuple[str, str], int]:
+    """What is owed on guarded accounts of this shard, by account and currency."""
+    rows = tx.query(
+        "SELECT account, currency, SUM(owed_minor) FROM account_floors GROUP BY account, currency"
+    )
+    return {(row[0], row[1]): int(row[2]) for row in rows}
+
+
+def move_floors(tx: Tx, moves: Mapping[tuple[int, str, str], int]) -> None:
+    """Change what is owed on guarded accounts. Raises Refusal `ledger.insufficient` where it would go below zero."""
+    keys = sorted(moves)
+    rows = tx.query_keys(
+        "SELECT gene, account, currency FROM account_floors WHERE {keys}",
+        ("gene", "account", "currency"),
+        keys,
+    )
+    known = {(row[0], row[1], row[2]) for row in rows}
+    fresh = [key for key in keys if key not in known]
+    if fresh:
+        tx.execute_many(
+            "INSERT INTO account_floors (gene, account, currency, owed_minor) VALUES (?,?,?,0)", fresh
+        )
+    changed = [(moves[key], *key, moves[key]) for key in keys if moves[key]]
+    if tx.execute_many(
+        "UPDATE account_floors SET owed_minor = owed_minor + ? WHERE gene = ? AND account = ? AND currency = ?"
+        " AND owed_minor + ? >= 0",
+        changed,
+    ) != len(changed):
+        raise Refusal(
+            "ledger.insufficient",
+            f"One of {', '.join(key[1] for key in keys)[:120]} would owe less than nothing.",
+        )
+
+
 def scan(tx: Tx) -> Iterator[Transaction]:
     """Every transaction of this shard in order of its key, some thousands in memory at a time."""
     after, gene = "", -1

@@ -8,13 +8,16 @@ from tradepost.trade.orders.api import (
     find_seller_order,
     get_order,
     list_seller_orders,
+    newest_orders,
     open_orders,
     order_log,
     orders_by_ids,
+    orders_since,
     record_returned,
     seller_view,
     unshipped_orders,
 )
+from tradepost.trade.orders.basis import NO_CAMPAIGNS, NO_SENDING, PricedUnder, Redemption, Sending
 from tradepost.trade.orders.jobs import sweeps
 from tradepost.trade.orders.log import Rebuilt, rebuild
 from tradepost.trade.orders.model import (
@@ -31,11 +34,22 @@ from tradepost.trade.orders.model import (
 )
 from tradepost.trade.orders.react import CONSUMERS
 from tradepost.trade.orders.rules import check_reason, new_order
-from tradepost.trade.orders.units import check_lines, full_progress, open_lines, refund_for, stock_of
+from tradepost.trade.orders.units import (
+    check_lines,
+    full_progress,
+    given_back,
+    open_lines,
+    refund_for,
+    share,
+    stock_of,
+    with_redemptions,
+)
 
 __all__ = [
     "CONSUMERS",
     "IMMEDIATE",
+    "NO_CAMPAIGNS",
+    "NO_SENDING",
     "ON_SHIPMENT",
     "ORDER_STATES",
     "LineQuantity",
@@ -43,8 +57,11 @@ __all__ = [
     "Order",
     "OrderBody",
     "OrderLine",
+    "PricedUnder",
     "Rebuilt",
+    "Redemption",
     "SellerOrder",
+    "Sending",
     "StockItem",
     "cancel_lines",
     "cancel_order",
@@ -55,17 +72,22 @@ __all__ = [
     "find_seller_order",
     "full_progress",
     "get_order",
+    "given_back",
     "list_seller_orders",
     "new_order",
+    "newest_orders",
     "open_lines",
     "open_orders",
     "order_log",
     "orders_by_ids",
+    "orders_since",
     "rebuild",
     "record_returned",
     "refund_for",
     "seller_view",
+    "share",
     "stock_of",
     "sweeps",
     "unshipped_orders",
+    "with_redemptions",
 ]

@@ -84,6 +84,16 @@ def orders_by_ids(tx: Tx, order_ids: Sequence[str]) -> list[Order]:
     return [found[order_id] for order_id in order_ids if order_id in found]
 
 
+def newest_orders(tx: Tx, limit: int) -> list[Order]:
+    """About so many of this shard's newest orders, in no order that matters."""
+    return store.newest_orders(tx, limit)
+
+
+def orders_since(tx: Tx, since_ms: int, after: tuple[int, str] = (-1, ""), limit: int = 500) -> list[Order]:
+    """A page of this shard's orders minted since a moment, after (gene, order id) of the page before."""
+    return store.orders_since(tx, since_ms, after, limit)
+
+
 def order_log(tx: Tx, order_id: str) -> list[EventRow]:
     """The order's own gapless log, oldest first: the spine of its timeline."""
     return store.order_log(tx, order_id)

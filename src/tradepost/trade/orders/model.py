@@ -7,6 +7,7 @@ import msgspec
 from tradepost.kernel.errors import Kind, declare_problems
 from tradepost.kernel.events import Event, EventRow, event
 from tradepost.kernel.states import StateTable
+from tradepost.trade.orders.basis import NO_CAMPAIGNS, NO_SENDING, PricedUnder, Redemption, Sending
 from tradepost.trade.pricing import Adjustment
 
 UNPAID = "UNPAID"
@@ -106,12 +107,14 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     creator_id: str = ""
     fee_bps: int = 0
     fee_minor: int = 0
+    floor_minor: int = 0
 
 
 class OrderBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that was agreed, kept as the order row's blob. Spans are milliseconds.
 
-    The order's total is its lines' totals plus `shipping_minor`. `address` is the checkout's own shape.
+    The order's total is its lines' totals plus `shipping_minor`. `address` is the checkout's own shape. `places` are
+    the numbers its lines had in the whole basket, told where campaigns were in force.
     """
 
     order_number: str
@@ -129,6 +132,11 @@ class OrderBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     email: str = ""
     quote_hash: str = ""
     risk: str = ""
+    priced: PricedUnder = NO_CAMPAIGNS
+    places: tuple[int, ...] = ()
+    redemptions: tuple[Redemption, ...] = ()
+    shipping_adjustments: tuple[Adjustment, ...] = ()
+    sending: Sending = NO_SENDING
 
 
 class NewOrder(msgspec.Struct, frozen=True, array_like=True):
@@ -224,8 +232,8 @@ class ReleasedLine(msgspec.Struct, frozen=True):
 
 
 @event("order.placed.v1")
-class OrderPlaced(Event, frozen=True, kw_only=True):
-    """An order stands, with its stock held."""
+class OrderPlaced(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An order stands, with its stock held. `creators` led buyers to some of its lines."""
 
     order_id: str
     checkout_id: str
@@ -238,6 +246,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
     state: str
     deadline_at_ms: int
     lines: tuple[PlacedLine, ...]
+    creators: tuple[str, ...] = ()
 
 
 @event("order.paid.v1")
@@ -278,7 +287,10 @@ class OrderLinesCancelled(Event, frozen=True, kw_only=True):
 
 @event("order.cancelled.v1")
 class OrderCancelled(Event, frozen=True, kw_only=True):
-    """The order ended before anything was shipped. `lines` and `stock` are what was still open of it."""
+    """The order ended before anything was shipped. `lines` and `stock` are what was still open of it.
+
+    `limits` are the uses of campaigns that are given back.
+    """
 
     order_id: str
     payment_id: str
@@ -287,6 +299,7 @@ class OrderCancelled(Event, frozen=True, kw_only=True):
     refund_minor: int
     lines: tuple[LineQuantity, ...]
     stock: tuple[StockItem, ...]
+    limits: tuple[StockItem, ...] = ()
 
 
 @event("order.packed.v1")
@@ -331,13 +344,14 @@ class OrderCompleted(Event, frozen=True, kw_only=True):
 
 @event("order.returned.v1")
 class OrderReturned(Event, frozen=True, kw_only=True):
-    """Delivered units came back."""
+    """Delivered units came back. `limits` are the uses of campaigns given back with the last of them."""
 
     order_id: str
     return_id: str
     state: str
     deadline_at_ms: int
     lines: tuple[LineQuantity, ...]
+    limits: tuple[StockItem, ...] = ()
 
 
 @event("order.paid_late.v1")

@@ -43,6 +43,7 @@ from tradepost.trade.orders.units import (
     given_back,
     open_lines,
     refund_for,
+    reissued,
     stock_of,
 )
 
@@ -87,6 +88,7 @@ def new_order(
         state=state,
         deadline_at_ms=deadline_at_ms,
         lines=_placed_lines(body),
+        creators=_creators(body),
     )
     log = enumerate([placed, *facts], 1)
     return NewOrder(
@@ -122,6 +124,11 @@ def _all_lines(body: OrderBody) -> tuple[LineQuantity, ...]:
 def _check_total(order_id: str, body: OrderBody) -> None:
     if sum(line.total_minor for line in body.lines) + body.shipping_minor != body.total_minor:
         raise ValueError(f"{order_id}: the lines and shipping do not sum to {body.total_minor}")
+
+
+def _creators(body: OrderBody) -> tuple[str, ...]:
+    found = [line.creator_id for line in body.lines if line.creator_id]
+    return tuple(dict.fromkeys(found)) if found else ()
 
 
 def _placed_lines(body: OrderBody) -> tuple[PlacedLine, ...]:
@@ -221,6 +228,7 @@ def cancel(order: Order, initiator: str, reason: str) -> Change:
         refund_minor=refund_minor,
         lines=lines,
         stock=stock_of(order.body, lines),
+        limits=reissued(order.body) if order.body.redemptions else (),
     )
     return _moved(
         order,
@@ -323,11 +331,17 @@ def complete(order: Order) -> Change:
 def give_back(order: Order, return_id: str, lines: Sequence[LineQuantity]) -> Change:
     """Delivered units came back. The caller has checked them against what was delivered."""
     state = ORDER_STATES.next(order.state, "return")
+    progress = advance(full_progress(order), "returned", lines)
+    gone = order.body.redemptions and all(
+        line.quantity == done.cancelled + done.returned
+        for line, done in zip(order.body.lines, progress, strict=True)
+    )
     returned = OrderReturned(
         order_id=order.order_id,
         return_id=return_id,
         state=state,
         deadline_at_ms=order.deadline_at_ms,
         lines=tuple(lines),
+        limits=reissued(order.body, refunded=True) if gone else (),
     )
-    return _moved(order, [returned], state=state, progress=advance(full_progress(order), "returned", lines))
+    return _moved(order, [returned], state=state, progress=progress)

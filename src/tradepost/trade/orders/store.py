@@ -8,7 +8,7 @@ import msgspec
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import EventRow
-from tradepost.kernel.ids import gene_of
+from tradepost.kernel.ids import GENES, first_id_at, gene_of
 from tradepost.kernel.tx import Row, Tx
 from tradepost.trade.orders.model import Cancellation, NewOrder, Order, OrderBody, Progress
 
@@ -21,6 +21,8 @@ _body = msgspec.json.Decoder(OrderBody)
 _progress = msgspec.json.Decoder(Progress)
 _cancellation = msgspec.json.Decoder(Cancellation)
 _encode = msgspec.json.Encoder().encode
+SAMPLED_EVERY = 16
+"""Every how manieth gene stands for all of them where a few orders are enough."""
 
 
 def insert_orders(tx: Tx, orders: Sequence[NewOrder]) -> None:
@@ -50,6 +52,35 @@ def insert_orders(tx: Tx, orders: Sequence[NewOrder]) -> None:
             for order in orders
         ],
     )
+
+
+def newest_orders(tx: Tx, limit: int) -> list[Order]:
+    """About so many of the newest orders: of the whole file, or, where rows are spread, of some genes of this shard."""
+    if tx.time_first:
+        rows = tx.query(
+            f"SELECT {_COLUMNS} FROM orders WHERE gene >= ? ORDER BY order_id DESC LIMIT ?", (0, limit)
+        )
+        return [_order(row) for row in rows]
+    genes = [gene for gene in range(0, GENES, SAMPLED_EVERY) if tx.keeps(gene)]
+    sql = f"SELECT {_COLUMNS} FROM orders WHERE gene = ? ORDER BY order_id DESC LIMIT ?"
+    each = limit // max(len(genes), 1) + 1
+    return [_order(row) for gene in genes for row in tx.query(sql, (gene, each))]
+
+
+def orders_since(tx: Tx, since_ms: int, after: tuple[int, str], limit: int) -> list[Order]:
+    """A page of the orders whose quotes are from a moment on, after (gene, order id), in the order of their key."""
+    gene, order_id = after
+    first = (
+        max(order_id, first_id_at("ord", 0, since_ms)) if tx.time_first else first_id_at("ord", 0, since_ms)
+    )
+    if tx.time_first:
+        sql = f"SELECT {_COLUMNS} FROM orders WHERE gene >= 0 AND order_id > ? ORDER BY order_id LIMIT ?"
+        return [_order(row) for row in tx.query(sql, (first, limit))]
+    sql = (
+        f"SELECT {_COLUMNS} FROM orders WHERE gene >= ? AND (gene > ? OR order_id > ?) AND order_id >= ?"
+        " ORDER BY gene, order_id LIMIT ?"
+    )
+    return [_order(row) for row in tx.query(sql, (gene, gene, order_id, first, limit))]
 
 
 def find_orders(tx: Tx, order_ids: Iterable[str]) -> dict[str, Order]:

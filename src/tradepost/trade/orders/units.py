@@ -8,7 +8,21 @@ import msgspec
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.money import divide
-from tradepost.trade.orders.model import LineProgress, LineQuantity, Order, OrderBody, Progress, StockItem
+from tradepost.trade.orders.basis import Redemption
+from tradepost.trade.orders.model import (
+    LineProgress,
+    LineQuantity,
+    NewOrder,
+    Order,
+    OrderBody,
+    Progress,
+    StockItem,
+)
+from tradepost.trade.promotion import Reissue
+
+CANCELLED, REFUNDED = Reissue.CANCELLED.value, Reissue.REFUNDED.value
+_encode_body = msgspec.json.Encoder().encode
+_decode_body = msgspec.json.Decoder(OrderBody).decode
 
 
 def stock_of(body: OrderBody, lines: Iterable[LineQuantity]) -> tuple[StockItem, ...]:
@@ -21,6 +35,18 @@ def stock_of(body: OrderBody, lines: Iterable[LineQuantity]) -> tuple[StockItem,
             for unit in line.components:
                 found[unit.sku_id] = found.get(unit.sku_id, 0) + unit.quantity * quantity
     return tuple(StockItem(sku_id, quantity) for sku_id, quantity in found.items())
+
+
+def reissued(body: OrderBody, *, refunded: bool = False) -> tuple[StockItem, ...]:
+    """The uses of campaigns that an order gives back when it is cancelled, or when all of it was `refunded`."""
+    wanted = (REFUNDED,) if refunded else (CANCELLED, REFUNDED)
+    return tuple([StockItem(one.limit_id, one.quantity) for one in body.redemptions if one.reissue in wanted])
+
+
+def with_redemptions(order: NewOrder, redemptions: Sequence[Redemption]) -> NewOrder:
+    """The order as it is to be written, with the uses of campaigns that were chosen for it."""
+    body = msgspec.structs.replace(_decode_body(order.body), redemptions=tuple(redemptions))
+    return msgspec.structs.replace(order, body=_encode_body(body))
 
 
 def full_progress(order: Order) -> Progress:

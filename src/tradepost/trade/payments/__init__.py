@@ -1,23 +1,31 @@
 """Payments: what buyers owe is authorized, captured, voided and refunded through an outside provider."""
 
 from tradepost.trade.payments.api import (
+    find_books,
+    find_disputes,
     find_payment,
     find_refund,
     find_refundable,
     find_refunds,
     list_refund_tasks,
     open_intents,
+    plan_owed,
+    preview_entries,
+    request_owed,
     request_refund,
     request_refunds,
     retry_refund,
     settle_refund,
 )
+from tradepost.trade.payments.disputes import Dispute
+from tradepost.trade.payments.funding import Division, Funding, PortionBooks
 from tradepost.trade.payments.guarded import Guarded
 from tradepost.trade.payments.jobs import sweeps
 from tradepost.trade.payments.model import (
     IMMEDIATE,
     ON_SHIPMENT,
     NewIntent,
+    Owed,
     PaymentView,
     Portion,
     PortionLine,
@@ -27,8 +35,11 @@ from tradepost.trade.payments.model import (
 )
 from tradepost.trade.payments.paying import capture, charge, confirm, handle_webhook, void
 from tradepost.trade.payments.port import (
+    CHARGED_BACK,
     AuthorizeCall,
     CaptureCall,
+    DisputeFact,
+    DisputeStatus,
     PaymentProvider,
     ProviderEvent,
     ProviderFact,
@@ -41,21 +52,47 @@ from tradepost.trade.payments.port import (
 )
 from tradepost.trade.payments.react import CONSUMERS, tasks
 from tradepost.trade.payments.record import RECORD_RESULT, Heard, Recorded
+from tradepost.trade.payments.refund_rules import derive_refund_id
 from tradepost.trade.payments.refunding import refund, run_refund
+from tradepost.trade.payments.stored.provider import StoredValueProvider
+from tradepost.trade.payments.stored.value import METHOD as STORE_CREDIT
+from tradepost.trade.payments.stored.value import PROVIDER as STORED_VALUE
+from tradepost.trade.payments.stored.value import (
+    GiftCard,
+    StoredBalance,
+    balances_of,
+    card_of,
+    find_drift,
+    issue_card,
+    issue_credit,
+    mint_card,
+    redeem_card,
+)
 
 __all__ = [
+    "CHARGED_BACK",
     "CONSUMERS",
     "IMMEDIATE",
     "ON_SHIPMENT",
     "RECORD_RESULT",
+    "STORED_VALUE",
+    "STORE_CREDIT",
     "AuthorizeCall",
     "CaptureCall",
+    "Dispute",
+    "DisputeFact",
+    "DisputeStatus",
+    "Division",
+    "Funding",
+    "GiftCard",
     "Guarded",
     "Heard",
     "NewIntent",
+    "Owed",
     "PaymentProvider",
     "PaymentView",
     "Portion",
+    "PortionBooks",
     "PortionLine",
     "PortionView",
     "ProviderEvent",
@@ -68,18 +105,33 @@ __all__ = [
     "RefundRequest",
     "RefundStatus",
     "Status",
+    "StoredBalance",
+    "StoredValueProvider",
     "VoidCall",
+    "balances_of",
     "capture",
+    "card_of",
     "charge",
     "confirm",
+    "derive_refund_id",
+    "find_books",
+    "find_disputes",
+    "find_drift",
     "find_payment",
     "find_refund",
     "find_refundable",
     "find_refunds",
     "handle_webhook",
+    "issue_card",
+    "issue_credit",
     "list_refund_tasks",
+    "mint_card",
     "open_intents",
+    "plan_owed",
+    "preview_entries",
+    "redeem_card",
     "refund",
+    "request_owed",
     "request_refund",
     "request_refunds",
     "retry_refund",

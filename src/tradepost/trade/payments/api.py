@@ -6,18 +6,24 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Tx
-from tradepost.trade.payments import commands, refund_rules, rules, store
+from tradepost.trade.ledger import Entry
+from tradepost.trade.payments import booking, commands, contests, refund_rules, rules, store
+from tradepost.trade.payments.disputes import Dispute
+from tradepost.trade.payments.funding import Division, Funding, PortionBooks, side_of
 from tradepost.trade.payments.model import (
     ON_SHIPMENT,
     REFUND,
     Attempt,
     NewIntent,
+    Owed,
     Payment,
     PaymentView,
     Refund,
     RefundCallDue,
     RefundRequest,
+    Share,
 )
 from tradepost.trade.payments.record import Recorded
 from tradepost.trade.payments.sheet import Sheet
@@ -71,6 +77,103 @@ def find_refundable(tx: Tx, payment_id: str, order_id: str) -> int | None:
     if share.captured < share.amount - share.cancelled:
         return None
     return refund_rules.available_minor(share)
+
+
+def find_books(tx: Tx, payment_id: str, order_id: str) -> PortionBooks:
+    """What the books hold of an order's portion now: taken, given back, and whose the rest is.
+
+    Raises Refusal `payments.not_found`, `payments.order_unknown`.
+    """
+    payment = _open_sheet(tx, payment_id)[1]
+    share, side = rules.share_of(payment, order_id), side_of(payment.sides, order_id)
+    booked = refund_rules.as_booked(share)
+    left = booking.parts_left(booked, side)
+    funded = side.funded if side is not None else ()
+    return PortionBooks(
+        seller_id=share.seller_id,
+        captured_minor=share.captured,
+        refunded_minor=booked.refunded,
+        returning_minor=share.returning,
+        disputed_minor=share.disputed,
+        fee_minor=left.fee,
+        tax_minor=left.tax,
+        funded=tuple([Funding(one.account, m) for one, m in zip(funded, left.funded, strict=True)]),
+    )
+
+
+def plan_owed(tx: Tx, payment_id: str, order_id: str, owed_minor: int) -> Owed:
+    """What `request_owed` would come to now. Raises Refusal `payments.not_found`, `payments.order_unknown`."""
+    return _plan_owed(rules.share_of(_open_sheet(tx, payment_id)[1], order_id), owed_minor)
+
+
+def _plan_owed(share: Share, owed_minor: int) -> Owed:
+    withheld = refund_rules.hold_minor(share, owed_minor)
+    taken = min(withheld, max(0, share.lost - share.spent))
+    rest, held = owed_minor - withheld, withheld - taken
+    if share.captured < share.amount - share.cancelled:
+        return Owed(rest, held, taken)
+    return Owed(max(0, min(rest, refund_rules.available_minor(share))), held, taken)
+
+
+def request_owed(tx: Tx, request: RefundRequest) -> Owed:
+    """Ask back what a buyer is owed, as far as it is still there: earlier refunds and the bank's own come first.
+
+    What an open dispute holds is not asked for; ask again with it when the dispute is won. Raises what
+    `request_refund` raises but for amounts: nothing left is an answer.
+    """
+    sheet, payment = _open_sheet(tx, request.payment_id)
+    share = rules.share_of(payment, request.order_id)
+    owed = _plan_owed(share, request.amount_minor)
+    if owed.held_minor or owed.taken_minor:
+        spent = share.spent + owed.held_minor + owed.taken_minor
+        sheet.put(rules.with_share(payment, replace(share, spent=spent)))
+    sheet.refunds = store.find_refunds(tx, [request.refund_id])
+    if owed.refund_minor:
+        sheet.request(replace(request, amount_minor=owed.refund_minor))
+    sheet.write(tx)
+    return owed
+
+
+def preview_entries(
+    tx: Tx, payment_id: str, order_id: str, amount_minor: int, division: Division | None = None
+) -> tuple[Entry, ...]:
+    """The entries that a refund of this amount would be booked with, were it the next to be made: who gives what.
+
+    Raises Refusal `payments.not_found`, `payments.order_unknown`.
+    """
+    payment = _open_sheet(tx, payment_id)[1]
+    share = refund_rules.as_booked(rules.share_of(payment, order_id))
+    refund = Refund(
+        refund_id=f"ref_{payment_id[-26:]}",
+        payment_id=payment_id,
+        order_id=order_id,
+        amount_minor=amount_minor,
+        currency=payment.currency,
+        reason="",
+    )
+    if division is not None:
+        told = RefundRequest(
+            refund_id=refund.refund_id,
+            payment_id=payment_id,
+            order_id=order_id,
+            amount_minor=amount_minor,
+            reason="",
+            at_ms=0,
+            division=division,
+        )
+        payment = booking.note_division(payment, share, told)
+    _, postings = booking.book_refund(payment, share, refund, 0)
+    sums: dict[str, int] = {}
+    for posting in postings:
+        for entry in posting.entries:
+            sums[entry.account] = sums.get(entry.account, 0) + entry.amount_minor
+    return tuple(Entry(account, minor) for account, minor in sums.items() if minor)
+
+
+def find_disputes(tx: Tx, payment_id: str) -> list[Dispute]:
+    """The disputes of a payment, oldest first."""
+    found = store.disputes_of(tx, [payment_id]).values()
+    return sorted(found, key=lambda dispute: (dispute.opened_at_ms, dispute.dispute_id))
 
 
 def request_refund(tx: Tx, request: RefundRequest) -> Refund:
@@ -156,10 +259,18 @@ def retry_refund(tx: Tx, refund_id: str, at_ms: int) -> Refund:
 def settle_refund(tx: Tx, refund_id: str, note: str, at_ms: int) -> Refund:
     """An operator's word that the buyer was paid outside the provider, out of the platform's own money.
 
-    `note` (at most 200 letters) stays on the refund. Raises `payments.refund_not_found`, `state.conflict`.
+    `note` (at most 200 letters) stays on the refund. Raises `payments.refund_not_found`, `state.conflict`, and
+    `payments.charged_back` while a dispute about the payment is open.
     """
     sheet, refund = _open_refund(tx, refund_id)
     state = REFUND.next(refund.state, "settle")
+    sheet.disputes = store.disputes_of(tx, [refund.payment_id])
+    if contests.is_contested(sheet, refund.payment_id):
+        raise Refusal(
+            "payments.charged_back",
+            f"A dispute about {refund.payment_id} is open: the buyer may be paid by the bank.",
+            field="refund_id",
+        )
     settled = replace(refund, state=state, next_at_ms=0, error=note[: refund_rules.ERROR_LETTERS_MAX])
     settled = sheet.finish_refund(settled, at_ms, by_hand=True)
     sheet.write(tx)

@@ -8,7 +8,18 @@ from msgspec.structs import replace
 
 from tradepost.kernel.ids import gene_of
 from tradepost.trade.ledger import PENDING, POSTED, VOIDED, Entry, Transaction, TransactionKind
-from tradepost.trade.payments.model import Payment, Refund, Share
+from tradepost.trade.payments.funding import (
+    Division,
+    Parts,
+    Side,
+    asked_of,
+    divide_rest,
+    funded_of,
+    note_asked,
+    side_of,
+    with_side,
+)
+from tradepost.trade.payments.model import Payment, Refund, RefundRequest, Share
 
 ADJUSTMENTS = "platform:adjustments"
 
@@ -117,28 +128,121 @@ def book_release(payment: Payment, at_ms: int) -> tuple[Payment, tuple[Transacti
     return replace(payment, body=replace(body, held=False)), (posting,)
 
 
+def book_funding(payment: Payment, now: Sequence[tuple[str, int]], at_ms: int) -> tuple[Transaction, ...]:
+    """What funders owe the sellers for what was taken now by order; nothing where nobody funds anything.
+
+    `payment` has the capture in its shares and count of postings already.
+    """
+    taken, sums = dict(now), dict[str, int]()
+    for share in payment.body.shares:
+        side = side_of(payment.sides, share.order_id) if share.order_id in taken else None
+        if side is not None:
+            before = funded_of(side.funded, share.amount, share.captured - taken[share.order_id])
+            after = funded_of(side.funded, share.amount, share.captured)
+            _add_funded(sums, share, side, [new - old for new, old in zip(after, before, strict=True)])
+    return _funding(payment, f"funding.{payment.body.postings}", sums, at_ms)
+
+
+def _add_funded(sums: dict[str, int], share: Share, side: Side, amounts: Iterable[int]) -> None:
+    seller = f"seller:{share.seller_id}"
+    for one, amount in zip(side.funded, amounts, strict=True):
+        sums[one.account] = sums.get(one.account, 0) + amount
+        sums[seller] = sums.get(seller, 0) - amount
+
+
+def _funding(payment: Payment, name: str, sums: dict[str, int], at_ms: int) -> tuple[Transaction, ...]:
+    entries = tuple([Entry(account, amount) for account, amount in sums.items() if amount])
+    if not entries:
+        return ()
+    return (_transaction(payment, name, TransactionKind.FUNDING, POSTED, entries, at_ms, False),)
+
+
+def parts_left(share: Share, side: Side | None) -> Parts:
+    """What of a share's fee, tax and funding stands in the books: taken, and not given back."""
+    _, fee, tax = divide_share(share, share.captured)
+    if side is None:
+        _, fee_back, tax_back = divide_share(share, share.refunded)
+        return Parts(fee - fee_back, tax - tax_back)
+    funded = funded_of(side.funded, share.amount, share.captured)
+    back = side.funded_back or (0,) * len(funded)
+    given = tuple([had - gone for had, gone in zip(funded, back, strict=True)])
+    return Parts(fee - side.fee_back, tax - side.tax_back, given)
+
+
+def divide_refund(share: Share, side: Side | None, amount: int, told: Division | None = None) -> Parts:
+    """The parts of giving back `amount` now, which is what `book_refund` will book: a preview is the refund."""
+    if side is None and told is None:
+        _, fee, tax = divide_share(share, share.refunded)
+        _, fee_after, tax_after = divide_share(share, share.refunded + amount)
+        return Parts(fee_after - fee, tax_after - tax)
+    names = [one.account for one in side.funded] if side is not None else []
+    return divide_rest(parts_left(share, side), amount, share.captured - share.refunded, told, names)
+
+
+def _give_back(side: Side, parts: Parts, refund_id: str) -> Side:
+    """The side after a refund: its parts are counted, and how it was to be divided is forgotten."""
+    back = side.funded_back or (0,) * len(side.funded)
+    return replace(
+        side,
+        fee_back=side.fee_back + parts.fee,
+        tax_back=side.tax_back + parts.tax,
+        funded_back=tuple([had + more for had, more in zip(back, parts.funded, strict=True)]),
+        asked=tuple([told for told in side.asked if told.refund_id != refund_id]),
+    )
+
+
+def note_division(payment: Payment, share: Share, request: RefundRequest) -> Payment:
+    """The payment that remembers how a refund under way is divided."""
+    told = request.division
+    if told is None:
+        return payment
+    side = side_of(payment.sides, share.order_id)
+    if side is None:
+        _, fee, tax = divide_share(share, share.refunded)
+        side = Side(share.order_id, fee_back=fee, tax_back=tax)
+    noted = note_asked(side, replace(told, refund_id=request.refund_id))
+    return replace(payment, sides=with_side(payment.sides, noted))
+
+
+def _refund_entries(provider: str, share: Share, amount: int, parts: Parts) -> tuple[Entry, ...]:
+    sums: dict[str, int] = {}
+    for account, back in (
+        (f"provider:{provider}", -amount),
+        (f"seller:{share.seller_id}", amount - parts.fee - parts.tax),
+        ("platform:fees", parts.fee),
+        (f"tax:{share.market}", parts.tax),
+    ):
+        sums[account] = sums.get(account, 0) + back
+    return tuple([Entry(account, minor) for account, minor in sums.items() if minor])
+
+
 def book_refund(
     payment: Payment, share: Share, refund: Refund, at_ms: int, by_hand: bool = False
-) -> list[Transaction]:
-    """The reversal of a refund; `share` is as before it. Settled by hand, the platform's own money went back."""
-    before = share.captured - share.refunded
-    entries = _entries(payment.provider, ((share, before, before - refund.amount_minor),))
-    name = f"refund.{refund.refund_id[-26:]}"
-    postings = [_transaction(payment, name, TransactionKind.REFUND, POSTED, entries, at_ms, False)]
+) -> tuple[Payment, list[Transaction]]:
+    """The reversal of a refund, and the payment that remembers its parts; `share` is as before it.
+
+    Every funder gets back what the refund takes off its part. Settled by hand, the platform's own money went back.
+    """
+    side = side_of(payment.sides, share.order_id)
+    told = asked_of(side, refund.refund_id)
+    parts = divide_refund(share, side, refund.amount_minor, told)
+    name = refund.refund_id[-26:]
+    entries = _refund_entries(payment.provider, share, refund.amount_minor, parts)
+    postings = [
+        _transaction(payment, f"refund.{name}", TransactionKind.REFUND, POSTED, entries, at_ms, False)
+    ]
+    if side is not None:
+        after = _give_back(side, parts, refund.refund_id)
+        payment = replace(payment, sides=with_side(payment.sides, after))
+        sums: dict[str, int] = {}
+        _add_funded(sums, share, side, [-part for part in parts.funded])
+        postings += _funding(payment, f"fundback.{name}", sums, at_ms)
     if by_hand:
         own = (
             Entry(f"provider:{payment.provider}", refund.amount_minor),
             Entry(ADJUSTMENTS, -refund.amount_minor),
         )
         postings.append(
-            _transaction(
-                payment,
-                f"hand.{refund.refund_id[-26:]}",
-                TransactionKind.ADJUSTMENT,
-                POSTED,
-                own,
-                at_ms,
-                False,
-            )
+            _transaction(payment, f"hand.{name}", TransactionKind.ADJUSTMENT, POSTED, own, at_ms, False)
         )
-    return postings
+    return payment, postings

@@ -7,6 +7,7 @@ import msgspec
 from tradepost.kernel.errors import Kind, declare_problems
 from tradepost.kernel.events import Event, event
 from tradepost.kernel.states import StateTable
+from tradepost.trade.payments.funding import Division, Funding, Side
 
 IMMEDIATE, ON_SHIPMENT = "immediate", "on_shipment"
 """When money is taken."""
@@ -41,10 +42,13 @@ PAYMENT = StateTable(
 )
 """FAILED and VOIDED accept what a provider takes late: money that moved is always booked."""
 
+UNSETTLED = ("REQUESTED", "REFUSED", "NEEDS_OPERATOR", "CONTESTED")
+"""Refunds that are owed and not under way: a lost dispute takes their place."""
+
 REFUND = StateTable(
     "refund",
     "REQUESTED",
-    ("SUCCEEDED", "SETTLED_BY_HAND"),
+    ("SUCCEEDED", "SETTLED_BY_HAND", "CHARGED_BACK"),
     [
         ("REQUESTED", "call", "PROCESSING"),
         ("REFUSED", "call", "PROCESSING"),
@@ -52,10 +56,14 @@ REFUND = StateTable(
         ("PROCESSING", "give_up", "NEEDS_OPERATOR"),
         *(
             (state, "succeed", "SUCCEEDED")
-            for state in ("REQUESTED", "PROCESSING", "REFUSED", "NEEDS_OPERATOR")
+            for state in ("REQUESTED", "PROCESSING", "REFUSED", "NEEDS_OPERATOR", "CONTESTED")
         ),
         ("NEEDS_OPERATOR", "retry", "REQUESTED"),
         ("NEEDS_OPERATOR", "settle", "SETTLED_BY_HAND"),
+        ("PROCESSING", "contest", "CONTESTED"),
+        ("CONTESTED", "retry", "REQUESTED"),
+        ("CONTESTED", "call", "PROCESSING"),
+        *((state, "charge_back", "CHARGED_BACK") for state in UNSETTLED),
     ],
 )
 
@@ -86,6 +94,11 @@ declare_problems(
             Kind.UNPROCESSABLE,
             "More than was captured and not yet refunded",
             "Refund at most `available_minor`.",
+        ),
+        "payments.charged_back": (
+            Kind.CONFLICT,
+            "The buyer's bank has this money",
+            "Wait for the end of the dispute: a chargeback and a refund would pay the buyer twice.",
         ),
         "payments.refund_differs": (
             Kind.CONFLICT,
@@ -125,8 +138,8 @@ class PortionLine(msgspec.Struct, frozen=True, array_like=True):
     collected: int = 0
 
 
-class Portion(msgspec.Struct, frozen=True, kw_only=True):
-    """One order's part of a payment. Fee and tax lie inside `amount_minor`; the rest is the seller's."""
+class Portion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One order's part of a payment. Fee and tax lie inside `amount_minor`; the rest is the seller's, and `funded`."""
 
     order_id: str
     seller_id: str
@@ -135,6 +148,7 @@ class Portion(msgspec.Struct, frozen=True, kw_only=True):
     tax_minor: int
     market: str
     lines: tuple[PortionLine, ...] = ()
+    funded: tuple[Funding, ...] = ()
 
 
 class NewIntent(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +173,8 @@ class NewIntent(msgspec.Struct, frozen=True, kw_only=True):
 class Share(msgspec.Struct, frozen=True, array_like=True):
     """A portion and its progress. `cancelled` shall not be kept; `returning` is asked back and not yet done.
 
-    `cancel_returns` is what was asked back because of cancellation, ever.
+    `cancel_returns` is what was asked back because of cancellation, ever. `disputed` is held by open disputes,
+    `lost` went back to the buyer through the bank, and `spent` of both was set off against money owed back.
     """
 
     order_id: str
@@ -174,6 +189,9 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
     cancelled: int = 0
     cancel_returns: int = 0
     lines: tuple[PortionLine, ...] = ()
+    disputed: int = 0
+    lost: int = 0
+    spent: int = 0
 
 
 class Take(msgspec.Struct, frozen=True, array_like=True):
@@ -227,6 +245,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 1
     opened_at_ms: int = 0
     body: Body
+    sides: tuple[Side, ...] = ()
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,7 +267,10 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefundRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Money to be given back of one order's portion. The same refund id twice is one refund."""
+    """Money to be given back of one order's portion. The same refund id twice is one refund.
+
+    `division` tells its parts where the cause knows them; without it they are in proportion.
+    """
 
     refund_id: str
     payment_id: str
@@ -256,6 +278,15 @@ class RefundRequest(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     reason: str
     at_ms: int
+    division: Division | None = None
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """What became of money owed back: asked for now, held while the buyer's bank may award it, taken by the bank."""
+
+    refund_minor: int
+    held_minor: int
+    taken_minor: int = 0
 
 
 class RefundCallDue(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,6 +313,8 @@ class PortionView(msgspec.Struct, frozen=True, kw_only=True):
     captured_minor: int
     refunded_minor: int
     cancelled_minor: int
+    disputed_minor: int = 0
+    charged_back_minor: int = 0
 
 
 class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -348,41 +381,3 @@ class PaymentVoided(Event, frozen=True, kw_only=True):
     order_ids: tuple[str, ...]
     amount_minor: int
     currency: str
-
-
-@event("refund.requested.v1")
-class RefundRequested(Event, frozen=True, kw_only=True):
-    """Money is owed back and the provider shall be asked to return it."""
-
-    refund_id: str
-    payment_id: str
-    order_id: str
-    amount_minor: int
-    currency: str
-    reason: str
-
-
-@event("refund.succeeded.v1")
-class RefundSucceeded(Event, frozen=True, kw_only=True):
-    """The buyer has it back; `by_hand` when an operator settled it outside the provider."""
-
-    refund_id: str
-    payment_id: str
-    order_id: str
-    amount_minor: int
-    currency: str
-    reason: str
-    by_hand: bool = False
-
-
-@event("refund.failed.v1")
-class RefundFailed(Event, frozen=True, kw_only=True):
-    """The provider refused as often as we ask; an operator has to look."""
-
-    refund_id: str
-    payment_id: str
-    order_id: str
-    amount_minor: int
-    currency: str
-    reason: str
-    attempts: int

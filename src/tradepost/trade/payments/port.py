@@ -42,6 +42,30 @@ class RefundFact(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+CHARGED_BACK = "charged_back"
+"""The reason of a refused refund whose money a dispute holds or took: not to be tried again while that stands."""
+
+
+class DisputeStatus(StrEnum):
+    """How far the bank has come with a dispute: funds withdrawn, given back to us, or lost."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+class DisputeFact(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider says about one dispute (chargeback): `amount_minor` is withdrawn from us while it is open.
+
+    `dispute_ref` is the provider's own name of it; WON and LOST are final.
+    """
+
+    dispute_ref: str
+    amount_minor: int
+    status: DisputeStatus
+    reason: str = ""
+
+
 class ProviderFact(msgspec.Struct, frozen=True, kw_only=True):
     """What the provider says about one payment. Amounts are totals since its beginning, in minor units.
 
@@ -60,6 +84,7 @@ class ProviderFact(msgspec.Struct, frozen=True, kw_only=True):
     reference: str = ""
     reason: str = ""
     refunds: tuple[RefundFact, ...] = ()
+    disputes: tuple[DisputeFact, ...] = ()
     captures_once: bool = False
     capture_before_ms: int = 0
 
@@ -170,6 +195,11 @@ class Providers:
                 expected=" or ".join(sorted(self._by_name)),
             )
         return found
+
+    def join(self, provider: PaymentProvider) -> None:
+        """Add a provider that is made later than the others; one of its name gives way."""
+        self._by_name[provider.name] = provider
+        self._ignored.setdefault(provider.name, 0)
 
     def note_ignored(self, name: str) -> None:
         """Count a genuine webhook of this provider that needed nothing here."""

@@ -13,6 +13,7 @@ from tradepost.trade.payments import commands, refunding, store
 from tradepost.trade.payments.model import LATE_PAYMENT, LINES_CANCELLED, ORDER_CANCELLED
 from tradepost.trade.payments.port import Providers
 from tradepost.trade.payments.sheet import Sheet
+from tradepost.trade.payments.stored import value
 
 _REASONS = {
     "order.cancelled.v1": ORDER_CANCELLED,
@@ -78,6 +79,7 @@ def follow_packages(tx: Tx, rows: Sequence[EventRow]) -> None:
 CONSUMERS = [
     Consumer("payments.orders", tuple(_REASONS), follow_orders),
     Consumer("payments.packages", ("package.collected.v1",), follow_packages),
+    *value.CONSUMERS,
 ]
 
 

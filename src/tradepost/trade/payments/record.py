@@ -9,9 +9,10 @@ import msgspec
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import BatchHandler, Tx
-from tradepost.trade.payments import commands, rules, store, whole
+from tradepost.trade.payments import commands, contests, rules, store, whole
 from tradepost.trade.payments.model import LATE_PAYMENT, LINES_CANCELLED, Payment, PaymentView
 from tradepost.trade.payments.port import ProviderFact
+from tradepost.trade.payments.refund_rules import CHARGED_BACK_REASONS
 from tradepost.trade.payments.rules import Todo
 from tradepost.trade.payments.sheet import Sheet
 from tradepost.trade.payments.views import view_payment
@@ -48,6 +49,13 @@ def record_results(tx: Tx, items: Sequence[Heard]) -> list[Recorded | Refusal]:
     payments = store.find_payments(tx, [item.payment_id for item in items])
     refund_ids = [refund.refund_id for item in items if item.fact for refund in item.fact.refunds]
     sheet = Sheet(payments, store.find_refunds(tx, refund_ids) if refund_ids else None)
+    contested = [
+        item.payment_id for item in items if item.fact is not None and _speaks_of_disputes(item.fact)
+    ]
+    if contested:
+        sheet.disputes = store.disputes_of(tx, contested)
+        for payment_id in dict.fromkeys(contested):
+            sheet.refunds.update((one.refund_id, one) for one in store.refunds_of(tx, payment_id))
     noted: list[tuple[int, str, str, int]] = []
     answers: list[Recorded | Refusal] = []
     for item in items:
@@ -82,6 +90,13 @@ def _hear(sheet: Sheet, item: Heard) -> None:
     sheet.apply(change, reason, item.at_ms)
     for refund in item.fact.refunds if item.fact is not None else ():
         sheet.hear_refund(refund, item.at_ms)
+    if item.fact is not None and _speaks_of_disputes(item.fact):
+        contests.hear_disputes(sheet, item.payment_id, item.fact.disputes, item.at_ms)
+        contests.settle_contested(sheet, item.payment_id, item.at_ms)
+
+
+def _speaks_of_disputes(fact: ProviderFact) -> bool:
+    return bool(fact.disputes) or any(refund.reason in CHARGED_BACK_REASONS for refund in fact.refunds)
 
 
 def _merge(payment: Payment, fact: ProviderFact, at_ms: int) -> rules.Change | None:

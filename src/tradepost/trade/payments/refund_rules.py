@@ -9,13 +9,17 @@ from msgspec.structs import replace
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import ALPHABET, PREFIXES
 from tradepost.trade.payments.model import REFUND, Refund, RefundRequest, Share
-from tradepost.trade.payments.port import RefundFact, RefundStatus
+from tradepost.trade.payments.port import CHARGED_BACK, RefundFact, RefundStatus
 
 ATTEMPTS_MAX = 5
 RETRY_FIRST_MS = 60_000
 ASK_AFTER_MS = 30_000
 ERROR_LETTERS_MAX = 200
-_DONE = frozenset({"SUCCEEDED", "SETTLED_BY_HAND"})
+CONTESTED_AGAIN_MS = 86_400_000
+"""When a refund that the provider holds back for a dispute is tried again, should nobody tell how that ended."""
+CHARGED_BACK_REASONS = frozenset({CHARGED_BACK, "charge_disputed"})
+"""The port's word, and Stripe's."""
+_DONE = frozenset({"SUCCEEDED", "SETTLED_BY_HAND", "CHARGED_BACK"})
 
 
 def derive_refund_id(order_id: str, tag: str) -> str:
@@ -28,12 +32,22 @@ def derive_refund_id(order_id: str, tag: str) -> str:
 
 
 def available_minor(share: Share) -> int:
-    """What was captured of a share and is neither refunded nor being refunded."""
-    return share.captured - share.refunded - share.returning
+    """What was captured of a share and is neither refunded, nor being refunded, nor in dispute or lost in one."""
+    return share.captured - share.refunded - share.returning - share.disputed - share.lost
+
+
+def as_booked(share: Share) -> Share:
+    """The share as the books see it: what a lost dispute took is gone like what was refunded."""
+    return replace(share, refunded=share.refunded + share.lost) if share.lost else share
+
+
+def hold_minor(share: Share, owed_minor: int) -> int:
+    """How much of money owed back the buyer's bank has already, or may yet award: it is not refunded as well."""
+    return min(owed_minor, max(0, share.disputed + share.lost - share.spent))
 
 
 def accept_request(request: RefundRequest, share: Share) -> None:
-    """Raises Refusal `payments.amount_invalid` or `payments.refund_exceeds_captured`."""
+    """Raises Refusal `payments.amount_invalid`, `payments.refund_exceeds_captured` or `payments.charged_back`."""
     if request.amount_minor <= 0:
         raise Refusal(
             "payments.amount_invalid",
@@ -42,6 +56,14 @@ def accept_request(request: RefundRequest, share: Share) -> None:
             expected="a positive integer",
         )
     available = available_minor(share)
+    if available < request.amount_minor <= available + share.disputed + share.lost:
+        raise Refusal(
+            "payments.charged_back",
+            f"{request.amount_minor} was asked back, but the buyer's bank has taken {share.disputed + share.lost}.",
+            field="amount_minor",
+            expected=f"at most {available}",
+            extra={"available_minor": available},
+        )
     if request.amount_minor > available:
         raise Refusal(
             "payments.refund_exceeds_captured",
@@ -65,7 +87,8 @@ def begin_call(refund: Refund, at_ms: int) -> Refund | None:
     """
     if refund.state == "PROCESSING":
         return replace(refund, next_at_ms=at_ms + ASK_AFTER_MS) if refund.next_at_ms <= at_ms else None
-    if not REFUND.accepts(refund.state, "call") or (refund.state == "REFUSED" and refund.next_at_ms > at_ms):
+    waits = refund.state in ("REFUSED", "CONTESTED") and refund.next_at_ms > at_ms
+    if not REFUND.accepts(refund.state, "call") or waits:
         return None
     return replace(refund, state="PROCESSING", attempts=refund.attempts + 1, next_at_ms=at_ms + ASK_AFTER_MS)
 
@@ -81,6 +104,9 @@ def hear(refund: Refund, fact: RefundFact, at_ms: int) -> Refund | None:
     ):
         return None
     error = fact.reason[:ERROR_LETTERS_MAX]
+    if fact.reason in CHARGED_BACK_REASONS:
+        state = REFUND.next(refund.state, "contest")
+        return replace(refund, state=state, next_at_ms=at_ms + CONTESTED_AGAIN_MS, error=error)
     if refund.attempts % ATTEMPTS_MAX == 0:
         return replace(refund, state=REFUND.next(refund.state, "give_up"), next_at_ms=0, error=error)
     next_at_ms = at_ms + (RETRY_FIRST_MS << (refund.attempts % ATTEMPTS_MAX - 1))

@@ -253,6 +253,8 @@ def apply_fact(payment: Payment, fact: ProviderFact, at_ms: int) -> Change | Non
         events.append(_captured(merged, taken, [order_id for order_id, _ in now]))
         merged, posting = booking.book_capture(merged, now, at_ms)
         postings.append(posting)
+        if merged.sides:
+            postings += booking.book_funding(merged, now, at_ms)
     merged = settle_state(merged, at_ms)
     if merged.state == "FAILED" and payment.state != "FAILED":
         events.append(_failed(merged))
@@ -343,22 +345,34 @@ def _allot(payment: Payment, taken: int) -> tuple[Payment, list[tuple[str, int]]
     return replace(payment, body=replace(body, plan=tuple(plan), shares=shares)), list(now.items())
 
 
-def owed_back(share: Share) -> int:
-    """Minor units that cancellation obliges us to return and that nobody asked back yet."""
+def owed_back(share: Share) -> tuple[int, int]:
+    """(minor units that cancellation obliges us to return now, what a lost dispute returned of them already).
+
+    What an open dispute holds is not returned meanwhile: the buyer would have it twice, should the bank decide so.
+    """
     kept = max(0, share.amount - share.cancelled)
-    owed = share.captured - kept - share.cancel_returns
-    return max(0, min(owed, share.captured - share.refunded - share.returning))
+    due = max(0, share.captured - kept - share.cancel_returns)
+    taken = share.disputed + share.lost
+    if not due or not taken:
+        return min(due, share.captured - share.refunded - share.returning), 0
+    set_off = min(due, max(0, share.lost - share.spent))
+    held = min(due, max(0, taken - share.spent))
+    return max(0, min(due - held, share.captured - share.refunded - share.returning - taken)), set_off
 
 
 def settle_owed(payment: Payment) -> tuple[Payment, tuple[tuple[str, int, int], ...]]:
     """Note the refunds that cancelled portions now call for."""
     owed: list[tuple[str, int, int]] = []
     for share in payment.body.shares:
-        amount = owed_back(share)
-        if amount:
+        amount, set_off = owed_back(share)
+        if amount > 0:
             owed.append((share.order_id, amount, share.cancel_returns))
+        if amount > 0 or set_off:
             changed = replace(
-                share, returning=share.returning + amount, cancel_returns=share.cancel_returns + amount
+                share,
+                returning=share.returning + max(0, amount),
+                cancel_returns=share.cancel_returns + max(0, amount) + set_off,
+                spent=share.spent + set_off,
             )
             payment = with_share(payment, changed)
     return payment, tuple(owed)

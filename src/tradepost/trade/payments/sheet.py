@@ -13,14 +13,9 @@ from tradepost.kernel.tx import Tx
 from tradepost.trade import ledger
 from tradepost.trade.ledger import Transaction
 from tradepost.trade.payments import booking, refund_rules, rules, store
-from tradepost.trade.payments.model import (
-    Payment,
-    Refund,
-    RefundFailed,
-    RefundRequest,
-    RefundRequested,
-    RefundSucceeded,
-)
+from tradepost.trade.payments.disputes import Dispute
+from tradepost.trade.payments.giving_back import RefundFailed, RefundRequested, RefundSucceeded
+from tradepost.trade.payments.model import Payment, Refund, RefundRequest
 from tradepost.trade.payments.port import RefundFact
 
 
@@ -38,6 +33,9 @@ class Sheet:
         self._new_refunds: dict[str, None] = {}
         self._events: list[EventRow] = []
         self._postings: list[Transaction] = []
+        self.disputes: dict[str, Dispute] = {}
+        """Those of the payments whose facts speak of disputes; see `contests`."""
+        self._changed_disputes: dict[str, None] = {}
 
     def payment(self, payment_id: str) -> Payment:
         """As it stands on this sheet. Raises Refusal `payments.not_found`."""
@@ -105,7 +103,10 @@ class Sheet:
         payment = self.payment(request.payment_id)
         share = rules.share_of(payment, request.order_id)
         refund_rules.accept_request(request, share)
-        self.put(rules.with_share(payment, replace(share, returning=share.returning + request.amount_minor)))
+        payment = rules.with_share(payment, replace(share, returning=share.returning + request.amount_minor))
+        if request.division is not None:
+            payment = booking.note_division(payment, share, request)
+        self.put(payment)
         refund = Refund(
             refund_id=request.refund_id,
             payment_id=request.payment_id,
@@ -136,6 +137,28 @@ class Sheet:
             self._changed_refunds[refund.refund_id] = None
         return refund
 
+    def book(self, *postings: Transaction) -> None:
+        """Movements of money that commit with the rest."""
+        self._postings += postings
+
+    def put_dispute(self, dispute: Dispute, fact: Event | None, at_ms: int) -> Dispute:
+        """A dispute that is new or changed, with what happened to it."""
+        if fact is not None:
+            dispute = replace(dispute, version=dispute.version + 1)
+            buyer_id = self.payments[dispute.payment_id].buyer_id
+            self._events.append(record(fact, dispute.dispute_id, dispute.version, at_ms, buyer_id))
+        self.disputes[dispute.dispute_id] = dispute
+        self._changed_disputes[dispute.dispute_id] = None
+        return dispute
+
+    def open_refund(self, refund: Refund, at_ms: int) -> Refund:
+        """A refund that follows from a decision; its amount is counted as returning already."""
+        return self._open_refund(refund, at_ms)
+
+    def end_refund(self, refund: Refund, fact: Event | None, at_ms: int) -> Refund:
+        """A refund that changed without money going back."""
+        return self._put_refund(refund, fact, at_ms)
+
     def move_refund(self, refund: Refund, at_ms: int, *, ask_again: bool = False) -> Refund:
         """A refund whose waiting changed; with `ask_again` it is requested anew."""
         return self._put_refund(refund, self._requested(refund) if ask_again else None, at_ms)
@@ -160,7 +183,10 @@ class Sheet:
         payment = self.payments[refund.payment_id]
         share = rules.share_of(payment, refund.order_id)
         amount = refund.amount_minor
-        self._postings += booking.book_refund(payment, share, refund, at_ms, by_hand)
+        payment, postings = booking.book_refund(
+            payment, refund_rules.as_booked(share), refund, at_ms, by_hand
+        )
+        self._postings += postings
         share = replace(share, refunded=share.refunded + amount, returning=share.returning - amount)
         payment = rules.with_share(payment, share)
         self.put(replace(payment, refunded_minor=payment.refunded_minor + amount))
@@ -184,6 +210,8 @@ class Sheet:
         store.update_refunds(tx, [self.refunds[key] for key in self._changed_refunds])
         if self._postings:
             ledger.append(tx, self._postings)
+        if self._changed_disputes:
+            store.write_disputes(tx, [self.disputes[key] for key in self._changed_disputes])
         tx.emit(self._events)
 
 

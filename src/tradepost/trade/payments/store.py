@@ -9,6 +9,8 @@ import msgspec
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Row, Taken, Tx
+from tradepost.trade.payments.disputes import Dispute
+from tradepost.trade.payments.funding import Side
 from tradepost.trade.payments.model import Body, Payment, Refund
 
 _PAYMENT = (
@@ -21,9 +23,32 @@ _REFUND = (
 )
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Body).decode
+_OBJECT = ord("{")
+
+
+class _Flanked(msgspec.Struct, frozen=True):
+    """The body of a payment with something beside its shares; any other is the bare array it always was."""
+
+    body: Body
+    sides: tuple[Side, ...]
+
+
+_decode_flanked = msgspec.json.Decoder(_Flanked).decode
+
+
+def _read_body(raw: bytes) -> tuple[Body, tuple[Side, ...]]:
+    if raw[0] != _OBJECT:
+        return _decode(raw), ()
+    found = _decode_flanked(raw)
+    return found.body, found.sides
+
+
+def _write_body(payment: Payment) -> bytes:
+    return _encode(_Flanked(payment.body, payment.sides) if payment.sides else payment.body)
 
 
 def _payment(row: Row) -> Payment:
+    body, sides = _read_body(row[14])
     return Payment(
         payment_id=row[0],
         checkout_id=row[1],
@@ -39,7 +64,8 @@ def _payment(row: Row) -> Payment:
         version=row[11],
         revision=row[12],
         opened_at_ms=row[13],
-        body=_decode(row[14]),
+        body=body,
+        sides=sides,
     )
 
 
@@ -82,7 +108,7 @@ def insert_payments(tx: Tx, payments: Sequence[Payment]) -> None:
                 p.version,
                 p.revision,
                 p.opened_at_ms,
-                _encode(p.body),
+                _write_body(p),
             )
             for p in payments
         ],
@@ -113,7 +139,7 @@ def update_payments(tx: Tx, payments: Sequence[Payment]) -> None:
                 p.ask_at_ms,
                 p.version,
                 p.revision + 1,
-                _encode(p.body),
+                _write_body(p),
                 gene_of(p.payment_id),
                 p.payment_id,
                 p.revision,
@@ -240,6 +266,34 @@ def refund_tasks(tx: Tx, after: str, limit: int) -> list[Refund]:
         (after, limit),
     )
     return [_refund(row) for row in rows]
+
+
+_read_dispute = msgspec.json.Decoder(Dispute).decode
+
+
+def disputes_of(tx: Tx, payment_ids: Sequence[str]) -> dict[str, Dispute]:
+    """All disputes of these payments by id."""
+    keys = [(gene_of(payment_id), payment_id) for payment_id in dict.fromkeys(payment_ids)]
+    rows = tx.query_keys(
+        "SELECT body FROM disputes WHERE {keys}", ("gene", "payment_id"), keys
+    )  # guarded by the payment's row, which the caller holds
+    found = [_read_dispute(row[0]) for row in rows]
+    return {dispute.dispute_id: dispute for dispute in sorted(found, key=lambda one: one.dispute_id)}
+
+
+def write_disputes(tx: Tx, disputes: Sequence[Dispute]) -> None:
+    """New and changed rows: the payments they belong to are written in the same commit, with their revisions."""
+    tx.execute_many(
+        "DELETE FROM disputes WHERE gene = ? AND payment_id = ? AND dispute_id = ?",
+        [(gene_of(one.payment_id), one.payment_id, one.dispute_id) for one in disputes],
+    )
+    tx.execute_many(
+        "INSERT INTO disputes (gene, payment_id, dispute_id, version, body) VALUES (?,?,?,?,?)",
+        [
+            (gene_of(one.payment_id), one.payment_id, one.dispute_id, one.version, _encode(one))
+            for one in disputes
+        ],
+    )
 
 
 def find_provider_events(tx: Tx, keys: Sequence[tuple[int, str, str]]) -> set[tuple[int, str, str]]:

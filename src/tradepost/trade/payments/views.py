@@ -33,6 +33,8 @@ def view_payment(payment: Payment) -> PaymentView:
                     captured_minor=share.captured,
                     refunded_minor=share.refunded,
                     cancelled_minor=share.cancelled,
+                    disputed_minor=share.disputed,
+                    charged_back_minor=share.lost,
                 )
                 for share in body.shares
             ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from tradepost.trade.ledger import Transaction
 from tradepost.trade.payments import booking
 from tradepost.trade.payments.model import PAYMENT, Body, Payment, PaymentCaptured, Share, Take
 from tradepost.trade.payments.port import ProviderFact, Status
@@ -50,7 +51,10 @@ def capture_whole(payment: Payment, fact: ProviderFact, at_ms: int) -> Change | 
         captured_minor=amount,
         currency=payment.currency,
     )
-    return Change(captured, (told,), (booking.post_whole(captured, at_ms),))
+    postings: tuple[Transaction, ...] = (booking.post_whole(captured, at_ms),)
+    if payment.sides:
+        postings += booking.book_funding(captured, [(take.order_id, take.amount) for take in plan], at_ms)
+    return Change(captured, (told,), postings)
 
 
 def _is_untouched(payment: Payment) -> bool:

@@ -1,20 +1,28 @@
 """Pricing: one pure function from lines, market and moment to a total with tax, fees and a trace."""
 
+from tradepost.trade.pricing.fx import (
+    FrozenRate,
+    Quoted,
+    booked_difference,
+    convert_currency,
+    exact_rate,
+    quote_price,
+)
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
     Adjust,
-    Adjustment,
-    Basket,
-    BasketLine,
-    Funder,
+    BuyerFacts,
     Priced,
     PricedLine,
     PriceLine,
     Proposal,
+    SendRule,
+    Sent,
     ShippingCharge,
     no_adjustments,
 )
 from tradepost.trade.pricing.rules import list_price, price
+from tradepost.trade.promotion import Adjustment, Basket, BasketLine, Funder, Outcome, Promotions
 
 __all__ = [
     "ADJUSTMENTS",
@@ -22,13 +30,24 @@ __all__ = [
     "Adjustment",
     "Basket",
     "BasketLine",
+    "BuyerFacts",
+    "FrozenRate",
     "Funder",
+    "Outcome",
     "PriceLine",
     "Priced",
     "PricedLine",
+    "Promotions",
     "Proposal",
+    "Quoted",
+    "SendRule",
+    "Sent",
     "ShippingCharge",
+    "booked_difference",
+    "convert_currency",
+    "exact_rate",
     "list_price",
     "no_adjustments",
     "price",
+    "quote_price",
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -11,6 +10,7 @@ from tradepost.kernel.errors import Kind, declare_problems
 from tradepost.kernel.market import Market
 from tradepost.kernel.points import Point
 from tradepost.trade.catalog import OfferView
+from tradepost.trade.promotion import Adjustment, Basket, Funder, Outcome
 
 LINES_MAX = 5_000
 """Lines of one basket unless the caller sets another bound; real invoices have over 1,000."""
@@ -20,31 +20,31 @@ AMOUNT_MAX_MINOR = 10**15
 """The largest basket total; beyond it sums could leave 64 bits."""
 
 
-class Funder(StrEnum):
-    """Who bears an adjustment."""
-
-    SELLER = "seller"
-    PLATFORM = "platform"
-    CREATOR = "creator"
-
-
 class PriceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line to price. `currency` is the one the buyer saw, empty when nobody said."""
+    """One line to price. `currency` is the one the buyer saw, empty when nobody said.
+
+    `groups` are the groups of goods that promotions may name, `floor_minor` the least one unit may cost.
+    """
 
     offer: OfferView
     quantity: int
     content_id: str = ""
     creator_id: str = ""
     currency: str = ""
+    groups: tuple[str, ...] = ()
+    floor_minor: int = 0
 
 
-class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed change of one line in minor units, with its reason and who funds it."""
+class BuyerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What promotions may know of a buyer: groups they belong to, whether they ever bought, campaigns their
+    codes opened (as the caller found them in its table)."""
 
-    code: str
-    reason: str
-    funder: Funder
-    amount_minor: int
+    segments: tuple[str, ...] = ()
+    first_order: bool = False
+    unlocked: tuple[str, ...] = ()
+
+
+NOBODY = BuyerFacts()
 
 
 class PricedLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,18 +71,24 @@ class PricedLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShippingCharge(msgspec.Struct, frozen=True, kw_only=True):
-    """What one seller's parcels cost the buyer; `amount_minor` has its `tax_minor` within."""
+    """What one seller's parcels cost the buyer; `amount_minor` has its `tax_minor` within.
+
+    `list_minor` is the rate before `adjustments`, both in the market's own sense.
+    """
 
     seller_id: str
     amount_minor: int
     tax_minor: int
     tax_rate_bps: int
+    list_minor: int = 0
+    adjustments: tuple[Adjustment, ...] = ()
 
 
 class Priced(msgspec.Struct, frozen=True, kw_only=True):
     """A basket priced: `total_minor` is the lines' totals plus `shipping_minor`; `tax_minor` lies within it.
 
-    `shipping` has one charge per seller, in order of their first line. `trace` tells what was applied.
+    `shipping` has one charge per seller, in order of their first line. `trace` tells what was applied, `outcome`
+    what a promotion engine answered: uses, gifts, verdicts (None where a plain strategy or none was asked).
     """
 
     currency: str
@@ -92,33 +98,7 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     shipping_minor: int
     tax_minor: int
     trace: tuple[str, ...]
-
-
-class BasketLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line as a promotion engine sees it, at list price."""
-
-    line_no: int
-    offer_id: str
-    seller_id: str
-    sku_id: str
-    product_id: str
-    quantity: int
-    unit_price_e4: int
-    list_minor: int
-    content_id: str
-    creator_id: str
-
-
-class Basket(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an adjustment strategy may know: it is pure, so the same basket gets the same answer."""
-
-    market: str
-    currency: str
-    scene: str
-    at_ms: int
-    buyer_id: str
-    codes: tuple[str, ...]
-    lines: tuple[BasketLine, ...]
+    outcome: Outcome | None = None
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,11 +115,23 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     line_nos: tuple[int, ...] = ()
 
 
-Adjust = Callable[[Basket], Sequence[Proposal]]
+Adjust = Callable[[Basket], Sequence[Proposal] | Outcome]
+"""Proposals that pricing spreads and caps, or the exact outcome of a promotion engine."""
 TaxRule = Callable[[int, str, Market], tuple[int, int]]
 """(amount_minor in the market's sense, category, market) -> (rate_bps, tax_minor); see `trade.tax`."""
 ShippingRule = Callable[[Market, str, int, int], int]
 """(market, seller_id, goods_minor, units) -> minor units in the market's sense; see `trade.shipping`."""
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seller's parcels cost by terms of their own: the rate, and what is taken off it before campaigns."""
+
+    listed_minor: int
+    adjustments: tuple[Adjustment, ...] = ()
+
+
+SendRule = Callable[[Sequence[PricedLine]], Mapping[str, Sent]]
+"""The priced lines of a basket -> what sending costs, by seller; sellers that it leaves out have no terms."""
 
 
 def no_adjustments(basket: Basket) -> Sequence[Proposal]:

@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from tradepost.kernel.errors import Refusal
-from tradepost.kernel.market import Market
+from tradepost.kernel.market import Market, TaxLevel
 from tradepost.kernel.money import PRICE_SCALE, Rounding, divide, split
 from tradepost.trade.catalog import OfferView, price_at
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
     AMOUNT_MAX_MINOR,
     LINES_MAX,
+    NOBODY,
     QUANTITY_MAX,
     Adjust,
-    Adjustment,
-    Basket,
-    BasketLine,
+    BuyerFacts,
     Priced,
     PricedLine,
     PriceLine,
     Proposal,
+    SendRule,
+    Sent,
     ShippingCharge,
     ShippingRule,
     TaxRule,
     no_adjustments,
 )
+from tradepost.trade.promotion import Adjustment, Basket, BasketLine, Charge, Outcome, Promotions
+from tradepost.trade.tax import by_category, by_level
 
 _NONE: tuple[Adjustment, ...] = ()
+_NOBODY_SENDS: Mapping[str, Sent] = {}
 
 
-def list_price(offer: OfferView, market: Market, at_ms: int) -> int | None:
-    """The unit price (ten-thousandths of a minor unit) in the market's currency at a moment, or None."""
-    return price_at(offer, market.currency, at_ms)
+def list_price(
+    offer: OfferView,
+    market: Market,
+    at_ms: int,
+    *,
+    scene: str = "",
+    content_id: str = "",
+    segments: Sequence[str] = (),
+) -> int | None:
+    """The unit price (ten-thousandths of a minor unit) in the market's currency at a moment, or None.
+
+    The offer's price layers decide by moment, market, scene, content and the buyer's groups.
+    """
+    return price_at(offer, market.currency, at_ms, market.code, scene, content_id, segments)
 
 
 def price(
@@ -46,16 +62,24 @@ def price(
     adjust: Adjust | None = None,
     buyer_id: str = "",
     codes: tuple[str, ...] = (),
+    buyer: BuyerFacts = NOBODY,
     lines_max: int = LINES_MAX,
+    send: SendRule | None = None,
 ) -> Priced:
     """The basket's price at a moment; the same facts give the same answer everywhere.
 
     `tax` and `ship` are the strategies of `trade.tax` and `trade.shipping`; `adjust` defaults to the scene's
-    strategy of the point `pricing.adjustments`. Raises Refusal `pricing.*` and whatever the strategies refuse.
+    strategy of the point `pricing.adjustments`; `buyer` is what promotions may know of the buyer; `send` prices the
+    parcels of sellers with terms of their own, in place of `ship`.
+
+    Raises Refusal `pricing.*` and whatever the strategies refuse.
     """
     _check_count(len(lines), lines_max)
+    market = market.at(at_ms)
     trace: list[str] = []
-    units = [_unit_price(line, index, market, at_ms) for index, line in enumerate(lines)]
+    units = [
+        _unit_price(line, index, market, at_ms, scene, buyer.segments) for index, line in enumerate(lines)
+    ]
     listed = [
         divide(unit * line.quantity, PRICE_SCALE, market.rounding)
         for unit, line in zip(units, lines, strict=True)
@@ -64,14 +88,58 @@ def price(
         raise Refusal("pricing.amount_too_large", "The basket costs more than can be booked.", field="lines")
     strategy = adjust or ADJUSTMENTS.choose(scene)
     adjusted: list[tuple[Adjustment, ...]] = [_NONE] * len(lines)
+    basket, outcome = None, None
     if strategy is not no_adjustments:
-        basket = _basket(lines, units, listed, market, at_ms, scene, buyer_id, codes)
-        adjusted = _apply(strategy(basket), listed, trace)
+        basket = _basket(lines, units, listed, market, at_ms, scene, buyer_id, codes, buyer)
+        proposed = strategy(basket)
+        if isinstance(proposed, Outcome):
+            outcome, adjusted = proposed, list(proposed.lines)
+            _note(proposed, trace)
+        else:
+            adjusted = _apply(proposed, listed, trace)
+    rules = _levelled(lines, listed, adjusted, market, tax)
     priced = tuple(
-        _price_line(index, line, units[index], listed[index], adjusted[index], market, tax, trace)
+        _price_line(index, line, units[index], listed[index], adjusted[index], market, rules[index], trace)
         for index, line in enumerate(lines)
     )
-    return _sum_up(market.currency, priced, _ship(priced, market, tax, ship, trace), trace)
+    sent = send(priced) if send is not None else _NOBODY_SENDS
+    charges = _charge(priced, market, ship, sent)
+    if outcome is not None and basket is not None and isinstance(strategy, Promotions):
+        outcome = strategy.ship(basket, outcome, charges)
+    return _sum_up(market.currency, priced, _ship(charges, sent, outcome, market, tax, trace), trace, outcome)
+
+
+def _told(answer: tuple[int, int], amount_minor: int, category: str, market: Market) -> tuple[int, int]:
+    """The answer worked out beforehand, in the shape of a tax rule."""
+    return answer
+
+
+def _levelled(
+    lines: Sequence[PriceLine],
+    listed: Sequence[int],
+    adjusted: Sequence[Sequence[Adjustment]],
+    market: Market,
+    tax: TaxRule,
+) -> list[TaxRule]:
+    """A rule for each line where a market rounds by unit or by order: a seller's lines are one order.
+
+    Only the market's own rates know levels; another strategy answers line by line.
+    """
+    if market.tax_level is TaxLevel.LINE or tax is not by_category:
+        return [tax] * len(lines)
+    amounts = [
+        amount + sum(one.amount_minor for one in changes)
+        for amount, changes in zip(listed, adjusted, strict=True)
+    ]
+    sellers: dict[str, list[int]] = {}
+    for index, line in enumerate(lines):
+        sellers.setdefault(line.offer.seller_id, []).append(index)
+    found: list[TaxRule] = [tax] * len(lines)
+    for owned in sellers.values():
+        asked = [(amounts[index], lines[index].offer.tax_category, lines[index].quantity) for index in owned]
+        for index, answer in zip(owned, by_level(asked, market), strict=True):
+            found[index] = partial(_told, answer)
+    return found
 
 
 def _check_count(count: int, lines_max: int) -> None:
@@ -85,7 +153,11 @@ def _check_count(count: int, lines_max: int) -> None:
 
 
 def _sum_up(
-    currency: str, lines: tuple[PricedLine, ...], shipping: tuple[ShippingCharge, ...], trace: list[str]
+    currency: str,
+    lines: tuple[PricedLine, ...],
+    shipping: tuple[ShippingCharge, ...],
+    trace: list[str],
+    outcome: Outcome | None,
 ) -> Priced:
     shipping_minor = sum([charge.amount_minor for charge in shipping])
     return Priced(
@@ -96,10 +168,13 @@ def _sum_up(
         shipping_minor=shipping_minor,
         tax_minor=sum([line.tax_minor for line in lines]) + sum([charge.tax_minor for charge in shipping]),
         trace=tuple(trace),
+        outcome=outcome,
     )
 
 
-def _unit_price(line: PriceLine, index: int, market: Market, at_ms: int) -> int:
+def _unit_price(
+    line: PriceLine, index: int, market: Market, at_ms: int, scene: str, segments: Sequence[str]
+) -> int:
     offer = line.offer
     quantity_max = offer.quantity_max or QUANTITY_MAX
     if not 0 < line.quantity <= quantity_max:
@@ -124,7 +199,7 @@ def _unit_price(line: PriceLine, index: int, market: Market, at_ms: int) -> int:
             expected="an offer of this market",
             extra={"offer_id": offer.offer_id, "markets": list(offer.markets)},
         )
-    unit = list_price(offer, market, at_ms)
+    unit = price_at(offer, market.currency, at_ms, market.code, scene, line.content_id, segments)
     if unit is None:
         raise Refusal(
             "pricing.no_price",
@@ -145,6 +220,7 @@ def _basket(
     scene: str,
     buyer_id: str,
     codes: tuple[str, ...],
+    buyer: BuyerFacts,
 ) -> Basket:
     return Basket(
         market=market.code,
@@ -153,6 +229,9 @@ def _basket(
         at_ms=at_ms,
         buyer_id=buyer_id,
         codes=codes,
+        unlocked=buyer.unlocked,
+        segments=buyer.segments,
+        first_order=buyer.first_order,
         lines=tuple(
             BasketLine(
                 line_no=index + 1,
@@ -165,10 +244,17 @@ def _basket(
                 list_minor=listed[index],
                 content_id=line.content_id,
                 creator_id=line.creator_id,
+                groups=line.groups,
+                floor_minor=line.floor_minor,
             )
             for index, line in enumerate(lines)
         ),
     )
+
+
+def _note(outcome: Outcome, trace: list[str]) -> None:
+    for use in outcome.uses:
+        trace.append(f"campaign {use.campaign_id} {use.version} {-use.discount_minor}")
 
 
 def _apply(
@@ -243,26 +329,67 @@ def _price_line(
     )
 
 
-def _ship(
-    lines: Sequence[PricedLine], market: Market, tax: TaxRule, ship: ShippingRule, trace: list[str]
-) -> tuple[ShippingCharge, ...]:
-    """One charge per seller, since each seller sends parcels of their own."""
+def _charge(
+    lines: Sequence[PricedLine], market: Market, ship: ShippingRule, sent: Mapping[str, Sent]
+) -> list[Charge]:
+    """One charge per seller, since each seller sends parcels of their own; what others pay by terms is off."""
     goods: dict[str, tuple[int, int]] = {}
     for line in lines:
         amount, units = goods.get(line.seller_id, (0, 0))
         goods[line.seller_id] = (amount + line.total_minor, units + line.quantity)
+    return [
+        Charge(
+            seller_id=seller_id,
+            amount_minor=_left(sent[seller_id])
+            if seller_id in sent
+            else ship(market, seller_id, goods_minor, units),
+        )
+        for seller_id, (goods_minor, units) in goods.items()
+    ]
+
+
+def _left(sent: Sent) -> int:
+    return sent.listed_minor + sum([change.amount_minor for change in sent.adjustments])
+
+
+def _ship(
+    charges: Sequence[Charge],
+    sent: Mapping[str, Sent],
+    outcome: Outcome | None,
+    market: Market,
+    tax: TaxRule,
+    trace: list[str],
+) -> tuple[ShippingCharge, ...]:
+    """The charges less their discounts, with their tax."""
     category = "shipping" if "shipping" in market.tax_rates_bps else "standard"
-    charges = []
-    for seller_id, (goods_minor, units) in goods.items():
-        amount = ship(market, seller_id, goods_minor, units)
+    discounts = outcome.shipping if outcome is not None else ()
+    found = []
+    for number, charge in enumerate(charges):
+        changes = discounts[number] if discounts else _NONE
+        amount = charge.amount_minor
+        if changes:
+            amount += sum([change.amount_minor for change in changes])
+        listed = charge.amount_minor
+        if charge.seller_id in sent:
+            by_terms = sent[charge.seller_id]
+            listed, changes = by_terms.listed_minor, (*by_terms.adjustments, *changes)
+            trace += [
+                f"adjust {charge.seller_id} {change.code} {change.funder} {change.amount_minor}"
+                for change in by_terms.adjustments
+            ]
         rate_bps, tax_minor = tax(amount, category, market) if amount else (0, 0)
         if not market.prices_include_tax:
             amount += tax_minor
-        charges.append(
+        found.append(
             ShippingCharge(
-                seller_id=seller_id, amount_minor=amount, tax_minor=tax_minor, tax_rate_bps=rate_bps
+                seller_id=charge.seller_id,
+                amount_minor=amount,
+                tax_minor=tax_minor,
+                tax_rate_bps=rate_bps,
+                list_minor=listed,
+                adjustments=changes,
             )
         )
         if amount:
-            trace.append(f"shipping {seller_id} {amount} tax {rate_bps}={tax_minor}")
-    return tuple(charges)
+            trace.append(f"shipping {charge.seller_id} {amount} tax {rate_bps}={tax_minor}")
+    return tuple(found)

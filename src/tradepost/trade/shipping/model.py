@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from tradepost.kernel.errors import Kind, declare_problems
+from tradepost.kernel.events import Event, event
 
 PARCELS_MAX = 200
 """Parcels of one consignment; more must be sent as freight, outside of these terms."""
@@ -14,6 +15,11 @@ ZONES_MAX = 100
 METHODS_MAX = 20
 BANDS_MAX = 50
 AREAS_MAX = 200
+SUBSIDIES_MAX = 50
+CURRENCIES_MAX = 20
+"""Currencies in which one seller may have terms."""
+SELLER, PLATFORM = "seller", "platform"
+"""Who may pay of shipping; the words are those of `promotion.Funder`."""
 
 
 class Basis(StrEnum):
@@ -97,6 +103,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """How one seller sends from where they are. `cut_off_minute` is the market-local minute of the day.
 
     `workdays` are ISO weekdays; `holidays` are local dates (YYYY-MM-DD) on which nothing is handed over.
+    `by_location` says that goods lie at several locations: a quote then asks the stock which parcel leaves from where.
     """
 
     seller_id: str
@@ -110,6 +117,25 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     workdays: tuple[int, ...] = (1, 2, 3, 4, 5)
     holidays: tuple[str, ...] = ()
     time_zone: str = "UTC"
+    by_location: bool = False
+
+
+class StoredTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Terms as kept, who wrote them and when (ms UTC). `version` is the row's, for writings that do not collide."""
+
+    terms: Terms
+    version: int
+    author: str
+    updated_at_ms: int
+
+
+@event("shipping.terms_changed.v1")
+class TermsChanged(Event, frozen=True, kw_only=True):
+    """A seller sends under other terms in a currency from now on; `ended` when under none any more."""
+
+    seller_id: str
+    currency: str
+    ended: bool = False
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +208,36 @@ declare_problems(
             Kind.INVALID,
             "Shipping terms that cannot be used",
             "Correct the field that is named.",
+        ),
+        "shipping.terms_unknown": (
+            Kind.NOT_FOUND,
+            "No shipping terms in this currency",
+            "List the seller's terms; write some with PUT.",
+        ),
+        "shipping.too_many_currencies": (
+            Kind.UNPROCESSABLE,
+            "Terms in too many currencies",
+            "Take away those of a currency in which nothing is sold any more.",
+        ),
+        "shipping.funder_forbidden": (
+            Kind.FORBIDDEN,
+            "Somebody else's money",
+            "Sellers may write subsidies they pay themselves; the platform's are an operator's to write.",
+        ),
+        "shipping.method_unavailable": (
+            Kind.UNPROCESSABLE,
+            "No such way of sending",
+            "Choose one of the methods that the quote without `shipping` lists for the seller.",
+        ),
+        "shipping.destination_incomplete": (
+            Kind.UNPROCESSABLE,
+            "The destination lacks what decides its price",
+            "Fill the named field: the seller's rates differ by it.",
+        ),
+        "shipping.destination_changed": (
+            Kind.CONFLICT,
+            "The goods go to another place than the one that was priced",
+            "Ask for a quote with the address's destination, and show its total.",
         ),
     }
 )

@@ -28,6 +28,8 @@ from tradepost.trade.shipping.parcels import Packed, pack
 from tradepost.trade.shipping.promise import promise
 
 _WHOLE_BPS = 10_000
+LISTED_MAX_MINOR = 10**12
+"""What sending one seller's goods may cost; beyond it sums could leave 64 bits."""
 
 
 def options(
@@ -53,7 +55,7 @@ def options(
         raise Refusal(
             "shipping.not_here",
             f"Nothing is sent to {to.country} {to.postcode[:20]} by this seller.",
-            field="address.country",
+            field="destination.country",
             expected=" or ".join(sorted({country for zone in terms.zones for country in zone.countries})),
         )
     if not found:
@@ -97,6 +99,8 @@ def _price(
         _parcel(packed, rate, 0 if is_free else surcharge, is_free) for packed in pack(loads, method)
     )
     listed = sum(parcel.amount_minor for parcel in parcels)
+    if listed > LISTED_MAX_MINOR:
+        raise Refusal("shipping.too_large", f"{method.code} costs more than can be booked.", field="lines")
     contributions = _contributions(terms, method.code, listed, goods_minor, at_ms)
     late = max((area.days for area in areas), default=0)
     from_date, by_date = promise(terms, at_ms, rate.days_min + late, rate.days_max + late)

@@ -9,6 +9,14 @@ REVISIONS: tuple[str, ...] = (
     "0001",
     "0002",
     "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
 )
 """Kept by `tools/new_migration.py`, so that a start need not load Alembic to know that a file is current."""
 

@@ -14,6 +14,7 @@ OFFER_SELLERS = Table(
     text("state", 12),
     small("fee_bps"),
     small("version"),
+    small("shipping_version", default=0),
     sqlite_with_rowid=False,
 )
 
@@ -43,6 +44,7 @@ SKU_CODES = Table(
     blob("components"),
     number("updated_at_ms"),
     small("version"),
+    small("weight_g", default=0),
     Index("sku_codes_by_id", "gene", "sku_id", unique=True),
     Index("sku_codes_by_product", "gene", "product_id"),
 )

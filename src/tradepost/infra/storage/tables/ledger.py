@@ -30,3 +30,39 @@ JOURNAL_PENDING = Table(
     number("resolved_minor"),
     sqlite_with_rowid=False,
 )
+
+ACCOUNT_FLOORS = Table(
+    "account_floors",
+    METADATA,
+    gene(),
+    text("account", 80, primary_key=True),
+    text("currency", 3, primary_key=True),
+    number("owed_minor"),
+    sqlite_with_rowid=False,
+)
+"""What is owed on accounts that may never go below zero: kept beside the journal, and proved against it."""
+
+JOURNAL_SEALS = Table(
+    "journal_seals",
+    METADATA,
+    gene(),
+    number("day", primary_key=True),
+    number("row_count"),
+    text("row_sum", 64),
+    text("previous", 64),
+    text("digest", 64),
+    number("at_ms"),
+    sqlite_with_rowid=False,
+)
+"""A day of a gene's journal, closed: the sum of its rows' hashes, chained to the day before."""
+
+JOURNAL_DEPARTED = Table(
+    "journal_departed",
+    METADATA,
+    gene(),
+    number("day", primary_key=True),
+    number("row_count"),
+    text("row_sum", 64),
+    sqlite_with_rowid=False,
+)
+"""What left a sealed day for the archive, written in the commit that deleted it."""

@@ -61,6 +61,34 @@ REFUNDS = Table(
     Index("refunds_by_task", "state", "refund_id", sqlite_where=condition("state = 'NEEDS_OPERATOR'")),
 )
 
+DISPUTES = Table(
+    "disputes",
+    METADATA,
+    gene(),
+    ident("payment_id", primary_key=True),
+    ident("dispute_id", primary_key=True),
+    small("version"),
+    blob("body"),
+)
+"""What buyers' banks take back, beside the payment whose row guards it."""
+
+STORED_VALUES = Table(
+    "stored_values",
+    METADATA,
+    gene(),
+    ident("owner_id", primary_key=True),
+    text("currency", 3, primary_key=True),
+    number("balance_minor"),
+)
+"""How much of a `stored:` account is left: it guards what the ledger holds, and is proved against it."""
+
+GIFT_CARDS = Table("gift_cards", METADATA, gene(), ident("card_id", primary_key=True), blob("body"))
+
+STORED_TENDERS = Table(
+    "stored_tenders", METADATA, gene(), ident("payment_id", primary_key=True), blob("body")
+)
+"""What stored value did for a payment: the books of the provider that is ourselves."""
+
 PROVIDER_EVENTS = Table(
     "provider_events",
     METADATA,

@@ -35,6 +35,7 @@ SKU_ANSWER = {
     "code": "MUG-01-BLUE",
     "title": "Stoneware mug, blue",
     "components": [],
+    "weight_g": 420,
     "version": 1,
 }
 PRODUCT_CODES = (
@@ -48,6 +49,7 @@ PRODUCT_CODES = (
 SKU_CODES = (
     "catalog.code_invalid",
     "catalog.text_invalid",
+    "catalog.weight_invalid",
     "catalog.sku_unknown",
     "catalog.product_unknown",
     "catalog.code_taken",
@@ -81,6 +83,9 @@ class KitPart(msgspec.Struct, frozen=True, kw_only=True):
     quantity: Annotated[int, Meta(ge=1, le=1_000)]
 
 
+Weight = Annotated[int, Meta(ge=0, le=10_000_000, description="Grams of one, packed.")]
+
+
 class NewSku(msgspec.Struct, frozen=True, kw_only=True):
     """A SKU to enter; a kit names what it consists of."""
 
@@ -88,13 +93,15 @@ class NewSku(msgspec.Struct, frozen=True, kw_only=True):
     code: Code
     title: Name
     components: Annotated[tuple[KitPart, ...], Meta(max_length=50)] = ()
+    weight_g: Weight = 0
 
 
 class NewTitle(msgspec.Struct, frozen=True, kw_only=True):
-    """Another title; `version` is the one that was read."""
+    """Another title, and another weight where one is sent; `version` is the one that was read."""
 
     title: Name
     version: Version
+    weight_g: Weight | None = None
 
 
 def acting(call: Call, seller_id: str) -> tuple[str, int]:
@@ -185,6 +192,7 @@ async def change_product(call: Call) -> Product:
         "product_id": PRODUCT_ANSWER["product_id"],
         "code": "MUG-01-BLUE",
         "title": "Stoneware mug, blue",
+        "weight_g": 420,
     },
     answer=SKU_ANSWER,
     codes=SKU_CODES,
@@ -200,6 +208,7 @@ async def create_sku(call: Call) -> Sku:
         product_id=body.product_id,
         code=body.code,
         title=body.title,
+        weight_g=body.weight_g,
     )
     parts = [(part.code, part.quantity) for part in body.components]
     return await catalog.add_sku(call.platform.db, sku, world.now_ms(), components=parts)
@@ -233,9 +242,16 @@ async def get_sku(call: Call) -> Sku:
     codes=SKU_CODES,
 )
 async def rename_sku(call: Call) -> Sku:
-    """Give a SKU another title; its offers follow in the same commit"""
+    """Give a SKU another title or weight; its offers follow in the same commit"""
     body: NewTitle = call.body
     seller_id, shard = acting(call, call.query.seller_id)
     return await call.platform.db.transact(
-        shard, catalog.rename_sku, seller_id, call.path["sku_id"], body.title, body.version, call.now_ms()
+        shard,
+        catalog.rename_sku,
+        seller_id,
+        call.path["sku_id"],
+        body.title,
+        body.version,
+        call.now_ms(),
+        weight_g=body.weight_g,
     )

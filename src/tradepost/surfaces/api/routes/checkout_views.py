@@ -9,8 +9,10 @@ from msgspec import Meta
 
 from tradepost.kernel.money import Money
 from tradepost.surfaces.api.routes.payments import PAYMENT, PaymentAnswer
+from tradepost.surfaces.api.routes.shipping_views import DestinationInput, Methods, OptionsView, view_options
 from tradepost.surfaces.api.words import Code, Id, Name, money, unit_price
 from tradepost.trade.checkout import CheckoutView, Quote, QuotedOrder
+from tradepost.trade.pricing import Adjustment
 
 Party = Annotated[str, Meta(max_length=64)]
 LINES = [{"offer_id": "off_01m4xk9v0c7s8p2q3r4t5v6w7x", "quantity": 2}]
@@ -82,6 +84,16 @@ QUOTE_CODES = (
     "checkout.offer_unknown",
     "checkout.offer_unavailable",
     "pricing.quantity_invalid",
+    "promotion.codes_invalid",
+    "promotion.code_unknown",
+    "promotion.code_early",
+    "promotion.code_expired",
+    "promotion.code_not_applicable",
+    "promotion.limit_reached",
+    "shipping.destination_incomplete",
+    "shipping.method_unavailable",
+    "shipping.not_here",
+    "shipping.too_large",
 )
 PLACE_CODES = (
     *QUOTE_CODES,
@@ -91,10 +103,14 @@ PLACE_CODES = (
     "checkout.quote_expired",
     "checkout.quote_of_another_buyer",
     "checkout.total_changed",
+    "checkout.region_changed",
+    "shipping.destination_changed",
     "checkout.currency_mixed",
     "checkout.address_incomplete",
     "idempotency.key_reused",
     "checkout.abandoned",
+    "promotion.limit_contended",
+    "promotion.price_error",
     "idempotency.key_required",
     "idempotency.in_progress",
 )
@@ -109,13 +125,34 @@ class LineWant(msgspec.Struct, frozen=True, kw_only=True):
     creator_id: Party = ""
 
 
+Coupons = Annotated[
+    tuple[Annotated[str, Meta(max_length=40)], ...],
+    Meta(
+        max_length=10, description="Coupon codes, in any letters. One that gives nothing refuses the request."
+    ),
+]
+Segments = Annotated[
+    tuple[Code, ...],
+    Meta(
+        max_length=20,
+        description="Groups the buyer is in, as a storefront or operator says; from others unheard.",
+    ),
+]
+
+
 class QuoteRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What to price, where. Storefronts name the buyer, or leave it out for a new guest."""
+    """What to price, where. Storefronts name the buyer, or leave it out for a new guest. A `region` (a state's code or
+    name) is needed where taxes differ by region, a `destination` where sellers' shipping does."""
 
     market: Code
     lines: tuple[LineWant, ...]
     buyer_id: Party = ""
     scene: Code = ""
+    codes: Coupons = ()
+    segments: Segments = ()
+    region: Name = ""
+    destination: DestinationInput | None = None
+    shipping: Methods = {}
 
 
 class AddressInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,15 +194,20 @@ class PlaceRequest(msgspec.Struct, frozen=True, kw_only=True):
     email: Name = ""
     buyer_id: Party = ""
     scene: Code = ""
+    codes: Coupons = ()
+    segments: Segments = ()
+    shipping: Methods = {}
 
 
 class AdjustmentView(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed change to a line: why, and who pays for it."""
+    """A signed change to a line or to shipping: why, who pays for it, and which version of which campaign gave it."""
 
     code: str
     reason: str
     funder: str
     amount: Money
+    campaign_id: str = ""
+    campaign_version: int = 0
 
 
 class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,12 +225,14 @@ class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuoteOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What one seller would be owed."""
+    """What one seller would be owed; `sending` are the ways to send it, of a seller with shipping terms."""
 
     order_id: str
     seller_id: str
     total: Money
     lines: tuple[QuoteLine, ...]
+    shipping_adjustments: tuple[AdjustmentView, ...] = ()
+    sending: OptionsView | None = None
 
 
 class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,17 +303,7 @@ def _quoted(order: QuotedOrder, currency: str) -> QuoteOrder:
             list=money(line.list_minor, currency),
             total=money(line.total_minor, currency),
             tax=money(line.tax_minor, currency),
-            adjustments=tuple(
-                [
-                    AdjustmentView(
-                        code=change.code,
-                        reason=change.reason,
-                        funder=change.funder,
-                        amount=money(change.amount_minor, currency),
-                    )
-                    for change in line.adjustments
-                ]
-            ),
+            adjustments=_adjusted(line.adjustments, currency),
         )
         for line in order.lines
     ]
@@ -278,6 +312,24 @@ def _quoted(order: QuotedOrder, currency: str) -> QuoteOrder:
         seller_id=order.seller_id,
         total=money(order.total_minor, currency),
         lines=tuple(lines),
+        shipping_adjustments=_adjusted(order.shipping_adjustments, currency),
+        sending=view_options(order, currency),
+    )
+
+
+def _adjusted(changes: tuple[Adjustment, ...], currency: str) -> tuple[AdjustmentView, ...]:
+    return tuple(
+        [
+            AdjustmentView(
+                code=change.code,
+                reason=change.reason,
+                funder=change.funder,
+                amount=money(change.amount_minor, currency),
+                campaign_id=change.campaign_id,
+                campaign_version=change.version,
+            )
+            for change in changes
+        ]
     )
 
 

@@ -30,6 +30,7 @@ from tradepost.surfaces.api.routes.checkout_views import (
     view_quote,
 )
 from tradepost.surfaces.api.routes.payments import view_payment
+from tradepost.surfaces.api.routes.shipping_views import destination_of
 from tradepost.surfaces.api.words import home
 from tradepost.trade import checkout, parties, payments
 from tradepost.trade.checkout import Address, Want
@@ -88,7 +89,15 @@ async def make_quote(call: Call) -> QuoteAnswer:
     body: QuoteRequest = call.body
     buyer_id, guest_token = _buyer(call, body.buyer_id)
     quote, token = await checkout.make_quote(
-        call.platform.checkout, body.market, _wants(body.lines), buyer_id=buyer_id, scene=body.scene
+        call.platform.checkout,
+        body.market,
+        _wants(body.lines),
+        buyer_id=buyer_id,
+        scene=body.scene,
+        region=body.region,
+        codes=body.codes,
+        segments=_segments(call, body),
+        wish=checkout.Wish(destination=destination_of(body.destination), methods=body.shipping),
     )
     return view_quote(quote, token, guest_token)
 
@@ -137,6 +146,11 @@ async def place_checkout(call: Call) -> Answer:
     return Answer(_encode(answer), headers=REPLAYED if replayed else ())
 
 
+def _segments(call: Call, body: QuoteRequest | PlaceRequest) -> tuple[str, ...]:
+    """The groups of a buyer, said by somebody who may speak for buyers."""
+    return body.segments if call.principal.role in (Role.STOREFRONT, Role.OPERATOR) else ()
+
+
 def _is_new_guest(call: Call, body: PlaceRequest) -> bool:
     return not body.quote and not parties.acting_buyer(call.principal, body.buyer_id)
 
@@ -169,6 +183,9 @@ async def _accept(call: Call, body: PlaceRequest) -> Any:
         total_minor=body.total.amount_minor if body.total else None,
         currency=body.total.currency if body.total else "",
         new_buyer=new_buyer,
+        codes=body.codes,
+        segments=_segments(call, body),
+        shipping=body.shipping,
     )
     if body.quote:
         return await checkout.accept_quote(context, body.quote, request)

@@ -47,6 +47,20 @@ EARNING = {
     "seller_id": "sel_01m4xk9v0c7s8p2q3r4t5v6w7x",
 }
 
+ORDER_COMMISSIONS = {
+    "order_id": EARNING["order_id"],
+    "seller_id": EARNING["seller_id"],
+    "payment_id": "pay_01m4xk9v0c7s8p2q3r4t5v6w7x",
+    "market": "GB",
+    "version": 1,
+    "touches": 1,
+    "next_at_ms": 0,
+    "settle_at_ms": 0,
+    "planned": True,
+    "lines": [],
+    "booked": {},
+}
+
 
 class PlanTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan pays. Without `creators` it is open; `settle_after_ms` counts from the delivery."""
@@ -195,6 +209,7 @@ def _order_commissions(tx: Tx, principal: Principal, order_id: str) -> OrderComm
     returns=OrderCommissions,
     scope="orders:read",
     roles=(Role.SELLER, Role.OPERATOR),
+    answer=ORDER_COMMISSIONS,
     codes=("orders.not_found", "creators.commission_unknown", "id.invalid"),
 )
 async def get_order_commissions(call: Call) -> OrderCommissions:

@@ -19,6 +19,7 @@ from tradepost.surfaces.api.words import (
     Cursor,
     Id,
     Limit,
+    Minor,
     MomentMs,
     Page,
     Place,
@@ -29,7 +30,7 @@ from tradepost.surfaces.api.words import (
     unit_price,
 )
 from tradepost.trade import catalog, parties
-from tradepost.trade.catalog import Component, OfferTerms, OfferView, PriceWindow
+from tradepost.trade.catalog import Component, Layer, OfferTerms, OfferView, PriceWindow
 
 ROUTES = Routes("offers")
 OFFER = {
@@ -67,6 +68,7 @@ TERM_CODES = (
     "catalog.market_without_price",
     "catalog.price_negative",
     "catalog.price_window_empty",
+    "catalog.price_layer_invalid",
     "catalog.price_windows_overlap",
     "catalog.pool_invalid",
     "catalog.limit_invalid",
@@ -78,13 +80,31 @@ TERM_CODES = (
 )
 
 
+Floors = Annotated[
+    dict[str, Minor],
+    Meta(
+        max_length=64,
+        description="The least a unit may cost after every discount, in minor units by currency.",
+    ),
+]
+
+
 class PriceTerm(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit price in major units from a moment until just before another; 0 leaves that end open."""
+    """A unit price in major units from a moment until just before another; 0 leaves that end open.
+
+    Where prices of several layers hold, the later layer decides. Above the layer `list` a price may be bound to a
+    market, a scene, the content that led to the line, or a group of buyers.
+    """
 
     currency: Annotated[str, Meta(min_length=3, max_length=3)]
     price: Price
     from_ms: MomentMs = 0
     until_ms: MomentMs = 0
+    layer: Layer = Layer.LIST
+    market: Code = ""
+    scene: Annotated[str, Meta(max_length=64)] = ""
+    content_id: Annotated[str, Meta(max_length=64)] = ""
+    segment: Annotated[str, Meta(max_length=64)] = ""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +116,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     limit_per_buyer: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     quantity_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     version: Version = 0
+    floors: Floors = {}
 
 
 class NewOffer(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +130,7 @@ class NewOffer(msgspec.Struct, frozen=True, kw_only=True):
     quantity_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     code: Code = ""
     state: Literal["ACTIVE", "PAUSED"] = "ACTIVE"
+    floors: Floors = {}
 
 
 class OfferInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,8 +171,10 @@ class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     seller_state: str
     version: int
+    floors: dict[str, int] = {}
 
 
+_BOUNDS = ("market", "scene", "content_id", "segment")
 _SAME = tuple(name for name in OfferAnswer.__struct_fields__ if name != "prices")
 
 
@@ -162,6 +186,8 @@ def view_offer(offer: OfferView) -> OfferAnswer:
             price=unit_price(window.price_e4, window.currency),
             from_ms=window.from_ms,
             until_ms=window.until_ms,
+            layer=window.layer.value,
+            **{bound: getattr(window, bound) for bound in _BOUNDS},
         )
         for window in offer.prices
     )
@@ -175,6 +201,8 @@ def _terms(body: Terms | NewOffer) -> OfferTerms:
             price_e4=price_from_major(term.price, term.currency),
             from_ms=term.from_ms,
             until_ms=term.until_ms,
+            layer=term.layer,
+            **{bound: getattr(term, bound) for bound in _BOUNDS},
         )
         for term in body.prices
     )
@@ -184,6 +212,7 @@ def _terms(body: Terms | NewOffer) -> OfferTerms:
         pool=body.pool,
         limit_per_buyer=body.limit_per_buyer,
         quantity_max=body.quantity_max,
+        floors=body.floors,
     )
 
 

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.money import Money
+from tradepost.surfaces.api.routes.shipping_views import SendingView, view_sending
 from tradepost.surfaces.api.words import Cursor, Limit, Quantity, money, unit_price
 from tradepost.trade import orders
 from tradepost.trade.orders import LineQuantity, Order, OrderLine
@@ -159,6 +160,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     email: str = ""
     cancelled_by: str = ""
     cancel_reason: str = ""
+    sending: SendingView | None = None
     timeline: tuple[TimelineEntry, ...] = ()
 
 
@@ -206,6 +208,7 @@ def view_order(order: Order, timeline: tuple[TimelineEntry, ...] = ()) -> OrderV
         email=body.email,
         cancelled_by=cancelled.initiator if cancelled else "",
         cancel_reason=cancelled.reason if cancelled else "",
+        sending=view_sending(body.sending),
         timeline=timeline,
     )
 

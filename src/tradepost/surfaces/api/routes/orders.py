@@ -40,6 +40,11 @@ def sighted(tx: Tx, principal: Principal, order_id: str) -> Order:
     return order
 
 
+def party_of(principal: Principal) -> str:
+    """As whom somebody acts after the sale: storefronts and guests act for buyers."""
+    return INITIATORS.get(Role(principal.role), "BUYER")
+
+
 def not_found(order_id: str) -> Refusal:
     """The refusal of an order that is unknown or not yours: the two cannot be told apart."""
     return Refusal("orders.not_found", f"There is no order {order_id[:60]!r}.", field="order_id")
@@ -154,7 +159,7 @@ def _cancel(
     tx: Tx, principal: Principal, order_id: str, lines: tuple[LineQuantity, ...], reason: str, at_ms: int
 ) -> OrderView:
     sighted(tx, principal, order_id)
-    initiator = INITIATORS.get(Role(principal.role), "BUYER")
+    initiator = party_of(principal)
     if lines:
         order = aftersales.cancel_lines(tx, order_id, lines, initiator, reason, at_ms)
     else:

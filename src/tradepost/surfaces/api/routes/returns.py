@@ -15,7 +15,7 @@ from tradepost.surfaces.api.once import transact_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
 from tradepost.surfaces.api.routes.carts import BUYING
 from tradepost.surfaces.api.routes.order_views import Reason, Units, units_of
-from tradepost.surfaces.api.routes.orders import sighted
+from tradepost.surfaces.api.routes.orders import party_of, sighted
 from tradepost.surfaces.api.routes.packages import SHIPPING
 from tradepost.surfaces.api.words import Place, home
 from tradepost.trade import aftersales
@@ -38,6 +38,22 @@ RETURN = {
     "received_at_ms": 0,
     "refund_id": "",
     "refund_minor": 0,
+    "kind": "return_refund",
+    "market": "GB",
+    "amount_minor": 0,
+    "wanted": [],
+    "decided_at_ms": 0,
+    "deadline_at_ms": 1790172800000,
+    "tracking": "",
+    "evidence": [],
+    "values": [],
+    "shipping_minor": 0,
+    "deduction_minor": 0,
+    "held_minor": 0,
+    "taken_minor": 0,
+    "replacement_id": "",
+    "spent_minor": 0,
+    "undone_minor": 0,
 }
 RETURN_CODES = (
     "orders.not_found",
@@ -47,6 +63,7 @@ RETURN_CODES = (
     "returns.not_delivered",
     "returns.quantity_exceeds",
     "returns.window_closed",
+    "aftersales.not_allowed",
     "payments.refund_exceeds_captured",
     "state.conflict",
     "version.conflict",
@@ -99,30 +116,33 @@ def _request(
     at_ms: int,
 ) -> Return:
     sighted(tx, principal, order_id)
-    return aftersales.request_return(tx, order_id, return_id, lines, reason, at_ms)
+    party = party_of(principal)
+    asked = aftersales.new_case(order_id, return_id, reason, at_ms, lines=lines)
+    return aftersales.request_case(tx, asked, party)
 
 
 def _approve(tx: Tx, principal: Principal, order_id: str, return_id: str, at_ms: int) -> Return:
-    _own(tx, principal, order_id, return_id)
-    return aftersales.approve_return(tx, return_id, at_ms)
+    own_case(tx, principal, order_id, return_id)
+    return aftersales.approve(tx, return_id, at_ms, party_of(principal))
 
 
 def _refuse(tx: Tx, principal: Principal, order_id: str, return_id: str, reason: str, at_ms: int) -> Return:
-    _own(tx, principal, order_id, return_id)
-    return aftersales.refuse_return(tx, return_id, reason, at_ms)
+    own_case(tx, principal, order_id, return_id)
+    return aftersales.refuse(tx, return_id, reason, at_ms, party_of(principal))
 
 
 def _receive(tx: Tx, principal: Principal, order_id: str, return_id: str, pool: str, at_ms: int) -> Return:
-    _own(tx, principal, order_id, return_id)
-    return aftersales.receive_return(tx, return_id, at_ms, pool)
+    own_case(tx, principal, order_id, return_id)
+    return aftersales.receive(tx, return_id, at_ms, pool, party=party_of(principal))
 
 
 def _close(tx: Tx, principal: Principal, order_id: str, return_id: str, at_ms: int) -> Return:
-    _own(tx, principal, order_id, return_id)
-    return aftersales.close_return(tx, return_id, at_ms)
+    own_case(tx, principal, order_id, return_id)
+    return aftersales.close(tx, return_id, at_ms, party_of(principal))
 
 
-def _own(tx: Tx, principal: Principal, order_id: str, return_id: str) -> None:
+def own_case(tx: Tx, principal: Principal, order_id: str, return_id: str) -> None:
+    """Raise Refusal `orders.not_found` or `returns.not_found` unless the case is of an order of the principal's."""
     sighted(tx, principal, order_id)
     if gene_of(return_id) != gene_of(order_id) or aftersales.get_return(tx, return_id).order_id != order_id:
         raise Refusal("returns.not_found", f"There is no return {return_id}.", field="return_id")

@@ -78,3 +78,36 @@ async def decide_redirect(call: Call) -> Answer:
     decision: Decision = call.body
     paid = decision.outcome == "pay"
     return _page(await _sandbox(call).complete_redirect(call.path["payment_id"], paid=paid))
+
+
+class DisputeForm(msgspec.Struct, frozen=True, kw_only=True):
+    """How the buyer's bank will decide, and about how much; 0 is all that is left."""
+
+    outcome: Literal["won", "lost"]
+    amount_minor: int = 0
+
+
+@ROUTES.add(
+    "POST",
+    "/sandbox/disputes/{payment_id}",
+    public=True,
+    accepts=(FORM,),
+    body=DisputeForm,
+    body_bytes_max=FORM_BYTES_MAX,
+    media_type=HTML,
+    example={"outcome": "lost"},
+    codes=CODES,
+)
+async def raise_dispute(call: Call) -> Answer:
+    """Let the buyer's bank take a payment back, in the sandbox only
+
+    The bank withdraws at once and decides an hour later; webhooks tell the shop.
+    """
+    form: DisputeForm = call.body
+    payment_id = call.path["payment_id"]
+    fact = await _sandbox(call).raise_dispute(payment_id, form.amount_minor, lost=form.outcome == "lost")
+    return Answer(
+        show_page("Sandbox dispute", f"<h1>Sandbox dispute</h1><p>{len(fact.disputes)} raised.</p>"),
+        media_type=HTML,
+        headers=PAGE,
+    )

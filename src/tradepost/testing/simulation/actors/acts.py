@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tradepost.testing.simulation.actors import buying, caring, carting, nature, selling, stocking
+from tradepost.testing.simulation.actors import (
+    buying,
+    caring,
+    carting,
+    complaining,
+    nature,
+    selling,
+    stocking,
+)
 from tradepost.testing.simulation.stage import Stage
 
 ACTS: dict[str, Callable[[Stage], Awaitable[str]]] = {
@@ -20,6 +28,9 @@ ACTS: dict[str, Callable[[Stage], Awaitable[str]]] = {
     "ask_return": caring.ask_return,
     "return_work": caring.return_work,
     "refund": caring.refund,
+    "ask_case": complaining.ask_case,
+    "case_work": complaining.case_work,
+    "chargeback": complaining.chargeback,
     "operate": caring.operate,
     "seller_work": selling.seller_work,
     "price": selling.price,

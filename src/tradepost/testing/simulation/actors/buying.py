@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from tradepost.kernel.errors import Refusal
 from tradepost.surfaces.api.platform import Platform
+from tradepost.testing.simulation.earned import led_by
 from tradepost.testing.simulation.network import ConnectionLost
 from tradepost.testing.simulation.stage import Stage
 from tradepost.testing.simulation.town import MARKETS, METHOD_NAMES, Form, Town
@@ -30,6 +31,12 @@ def some_wants(town: Town, chance: random.Random) -> tuple[Want, ...]:
     )
 
 
+def some_codes(stage: Stage) -> tuple[str, ...]:
+    """Now and then a coupon, drawn by itself so that the rest of a step stays what it is."""
+    chance = random.Random(f"codes {stage.step.seed}")
+    return (chance.choice(stage.town.codes),) if stage.town.codes and chance.random() < 0.3 else ()
+
+
 def _form(stage: Stage) -> Form:
     chance, town = stage.chance, stage.town
     guest = chance.random() < 0.2
@@ -40,9 +47,10 @@ def _form(stage: Stage) -> Form:
         method=chance.choice(METHOD_NAMES),
         confirm=chance.random() < 0.85,
         market=chance.choice(list(MARKETS)),
-        wants=some_wants(town, chance),
+        wants=led_by(some_wants(town, chance), town.creators, stage.step.seed),
         scene="presale" if chance.random() < 0.25 else "",
         new_buyer=guest,
+        codes=some_codes(stage),
     )
 
 
@@ -97,7 +105,12 @@ async def quote(stage: Stage) -> str:
 
     def story(platform: Platform) -> Coroutine[Any, Any, tuple[checkout.Quote, str]]:
         return checkout.make_quote(
-            platform.checkout, form.market, form.wants, buyer_id=form.buyer_id, scene=form.scene
+            platform.checkout,
+            form.market,
+            form.wants,
+            buyer_id=form.buyer_id,
+            scene=form.scene,
+            codes=form.codes,
         )
 
     promise, token = await stage.ask(story)
@@ -125,7 +138,12 @@ async def double_click(stage: Stage) -> str:
 
     def story(platform: Platform) -> Coroutine[Any, Any, tuple[checkout.Quote, str]]:
         return checkout.make_quote(
-            platform.checkout, form.market, form.wants, buyer_id=form.buyer_id, scene=form.scene
+            platform.checkout,
+            form.market,
+            form.wants,
+            buyer_id=form.buyer_id,
+            scene=form.scene,
+            codes=form.codes,
         )
 
     promise, token = await stage.ask(story)

@@ -1,0 +1,28 @@
+"""What one shard says: its rows, read once, for whoever compares."""
+
+from __future__ import annotations
+
+from tradepost.books import check_books
+from tradepost.books.reconcile.model import DAY_MS, Gathered, Moved
+from tradepost.kernel.tx import Tx
+from tradepost.trade import ledger, settlement
+
+_KINDS = {"capture": 1, "refund": -1, "chargeback": -1}
+
+
+def gather(tx: Tx, now_ms: int) -> Gathered:
+    """Read a shard. Rows of every day are kept, so that what lies on a neighbouring day can be told."""
+    moved: list[Moved] = []
+    for t in ledger.all_transactions(tx):
+        sign = _KINDS.get(t.kind)
+        if sign and t.state == ledger.POSTED:
+            amount = sign * ledger.amount_on(t, "provider")
+            if amount:
+                moved.append(Moved(t.reference, t.kind, amount, t.currency, t.at_ms))
+    return Gathered(
+        books=check_books(tx),
+        settlement=settlement.check_settlement(tx),
+        moved=tuple(moved),
+        payouts=tuple(settlement.all_payouts(tx)),
+        overdue=tuple(settlement.overdue(tx, now_ms - DAY_MS)),
+    )

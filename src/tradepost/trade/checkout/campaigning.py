@@ -1,0 +1,176 @@
+"""Publishing a campaign: guarded against price errors, then in force, then its limits are there to be used."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+from tradepost.kernel.errors import Kind, Refusal, declare_problems
+from tradepost.kernel.market import Market
+from tradepost.kernel.money import PRICE_SCALE, divide
+from tradepost.kernel.tx import Tx
+from tradepost.markets import all_markets
+from tradepost.trade import catalog, inventory, orders, promotion
+from tradepost.trade.catalog import OfferView
+from tradepost.trade.checkout import limits
+from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.rules import groups_of
+from tradepost.trade.pricing import list_price
+from tradepost.trade.promotion import BasketLine, Campaign, Limits, Probe, StoredCampaign
+
+PROBES_MAX = 1_000
+PAGE = 200
+SALES_MAX = 2_000
+"""Orders of a shard from which the usual prices are taken: its newest."""
+
+declare_problems(
+    {
+        "promotion.limit_lowered": (
+            Kind.CONFLICT,
+            "A limit of a campaign in use cannot be lowered",
+            "Keep `total` and `budget_minor` at least as high, or end the campaign and make another.",
+        ),
+    }
+)
+
+
+async def publish_campaign(
+    context: Context, campaign_id: str, *, seller_id: str = "", version: int = 0
+) -> StoredCampaign:
+    """Put the newest rules of a campaign in force. Doing it again completes what a crash left undone.
+
+    Raises `promotion.campaign_unknown`, `.campaign_invalid`, `.price_error`, `.limit_lowered`, `.code_taken`,
+    `.too_many_active`, `state.conflict`, `version.conflict`.
+    """
+    db, shard = context.db, context.db.shard_of(promotion.GENE)
+    stored = await db.read(shard, promotion.find_campaign, campaign_id, seller_id)
+    promotion.CAMPAIGN_STATES.next(stored.state, "publish")
+    promotion.check_campaign(stored.campaign)
+    live = await _live_limits(context, stored)
+    if limits.is_lowered(live, stored.campaign.limits):
+        raise Refusal(
+            "promotion.limit_lowered", "The campaign is in use with a higher limit.", field="limits"
+        )
+    await check_prices(context, stored.campaign)
+    published = await db.transact(
+        shard,
+        promotion.move_campaign,
+        campaign_id,
+        "publish",
+        context.world.now_ms(),
+        seller_id=seller_id,
+        version=version or stored.version,
+    )
+    await fill_limits(context, published.campaign)
+    return published
+
+
+async def _live_limits(context: Context, stored: StoredCampaign) -> Limits:
+    if not stored.live_version:
+        return Limits()
+    kept = await context.db.read(
+        context.db.shard_of(promotion.GENE), promotion.campaign_history, stored.campaign_id
+    )
+    return next((one.campaign.limits for one in kept if one.rules_version == stored.live_version), Limits())
+
+
+async def fill_limits(context: Context, campaign: Campaign) -> None:
+    """Bring the buckets of a total and a budget up to their share; those that have it are left alone."""
+    wanted = limits.stock_of(campaign.campaign_id, campaign.limits)
+    for shard, shares in limits.by_shard(wanted, context.db.shard_of).items():
+        await context.db.transact(shard, _top_up, shares, campaign.campaign_id, context.world.now_ms())
+
+
+def _top_up(tx: Tx, shares: dict[str, tuple[int, int]], campaign_id: str, at_ms: int) -> None:
+    there = {level.sku_id: level.on_hand for level in inventory.levels(tx, shares)}
+    changes = [
+        inventory.StockChange(
+            sku_id=sku_id,
+            location_id=limits.PLACE,
+            pool=limits.POOL,
+            delta=share - there.get(sku_id, 0),
+            reference=limits.reference_of(campaign_id, bound),
+            at_ms=at_ms,
+        )
+        for sku_id, (share, bound) in shares.items()
+        if share > there.get(sku_id, 0)
+    ]
+    if changes:
+        inventory.receive(tx, changes)
+
+
+async def check_prices(context: Context, campaign: Campaign) -> None:
+    """Refuse a campaign under which some good would cost what looks like a mistake: `promotion.price_error`.
+
+    Looks at the goods it names or that its markets show, at most 1,000; beyond that placing has its own guard.
+    """
+    now_ms = context.world.now_ms()
+    usual = promotion.usual_prices(await _sales(context))
+    for where in _markets(campaign):
+        moment = max(now_ms, campaign.from_ms)
+        probes = [
+            Probe(line=_line(offer, unit, where.currency), paid_e4=usual.get(offer.offer_id, 0))
+            async for offer in _goods(context, campaign, where)
+            if where.code in offer.markets and (unit := list_price(offer, where, moment)) is not None
+        ]
+        errors = promotion.find_price_errors(
+            campaign, probes, context.guard(where.code), market=where.code, at_ms=now_ms
+        )
+        if errors:
+            raise promotion.refuse_price_errors(errors)
+
+
+def _markets(campaign: Campaign) -> list[Market]:
+    known = all_markets()
+    named = campaign.markets or tuple(known)
+    return [known[code] for code in named if code in known and known[code].currency == campaign.currency]
+
+
+async def _goods(context: Context, campaign: Campaign, where: Market) -> AsyncIterator[OfferView]:
+    named = tuple(dict.fromkeys(offer for rule in campaign.rules for offer in rule.filter.offers))
+    if named and all(rule.filter.offers for rule in campaign.rules):
+        for offer in (await context.book.get(named[:PROBES_MAX])).values():
+            yield offer
+        return
+    after, looked = "", 0
+    while looked < PROBES_MAX:
+        page = await catalog.offers_in_market(context.db, where.code, after, PAGE)
+        for offer in page.offers:
+            if not campaign.seller_id or offer.seller_id == campaign.seller_id:
+                looked += 1
+                yield offer
+        after = page.after
+        if not after:
+            return
+
+
+def _line(offer: OfferView, unit_e4: int, currency: str) -> BasketLine:
+    return BasketLine(
+        line_no=1,
+        offer_id=offer.offer_id,
+        seller_id=offer.seller_id,
+        sku_id=offer.sku_id,
+        product_id=offer.product_id,
+        quantity=1,
+        unit_price_e4=unit_e4,
+        list_minor=divide(unit_e4, PRICE_SCALE),
+        groups=groups_of(offer.tax_category),
+        floor_minor=offer.floors.get(currency, 0),
+    )
+
+
+async def _sales(context: Context) -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] = []
+    for shard in range(context.db.shards):
+        found += await context.db.read(shard, _newest_sales)
+    return found
+
+
+def _newest_sales(tx: Tx) -> list[tuple[str, int]]:
+    return list(_unit_prices(orders.newest_orders(tx, SALES_MAX)))
+
+
+def _unit_prices(found: Iterable[orders.Order]) -> Iterable[tuple[str, int]]:
+    for order in found:
+        for line in order.body.lines:
+            paid = line.list_minor + sum(change.amount_minor for change in line.adjustments)
+            yield line.offer_id, paid * PRICE_SCALE // line.quantity

@@ -1,0 +1,283 @@
+"""Which campaigns a quote may use: codes looked up, limits asked for, and what is known of the buyer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from tradepost.kernel.errors import Kind, Refusal, declare_problems
+from tradepost.kernel.ids import gene_of
+from tradepost.kernel.market import Market
+from tradepost.kernel.tx import Tx
+from tradepost.trade import inventory, orders, promotion
+from tradepost.trade.checkout import limits, store
+from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.limits import BUYER, LimitUse
+from tradepost.trade.checkout.model import Want
+from tradepost.trade.pricing import BuyerFacts, Outcome, Priced, Promotions
+from tradepost.trade.promotion import Campaign, InForce, policy_of
+
+SEGMENTS_MAX = 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_AGAIN = "Ask for the quote again without this code, or with another one."
+
+declare_problems(
+    {
+        "promotion.codes_invalid": (
+            Kind.INVALID,
+            "Too many codes",
+            "Send at most as many as `expected` says.",
+        ),
+        "promotion.code_unknown": (Kind.UNPROCESSABLE, "No such code", _AGAIN),
+        "promotion.code_early": (Kind.UNPROCESSABLE, "The code does not hold yet", _AGAIN),
+        "promotion.code_expired": (Kind.UNPROCESSABLE, "The code holds no more", _AGAIN),
+        "promotion.code_not_applicable": (
+            Kind.UNPROCESSABLE,
+            "The code gives nothing for this basket",
+            "See `why`; change the basket, or ask again without this code.",
+        ),
+    }
+)
+
+
+class Offered(msgspec.Struct, frozen=True, kw_only=True):
+    """What a quote is priced with: the strategy, what it may know of the buyer, and what is kept of both."""
+
+    strategy: Promotions
+    in_force: InForce
+    facts: BuyerFacts
+    priced: orders.PricedUnder
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for a quote: codes they gave, groups they are in, and whether their id was minted just now."""
+
+    buyer_id: str
+    codes: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    new_buyer: bool = False
+
+
+async def find_offered(
+    context: Context, in_force: InForce, where: Market, scene: str, asker: Asker, wants: Sequence[Want]
+) -> Offered:
+    """What this buyer may be offered now. One read of the buyer's shard, where a campaign asks about buyers.
+
+    Raises `promotion.codes_invalid`, `.code_unknown`, `.code_early`, `.code_expired`, `.code_not_applicable`, and
+    `.limit_reached` for a code.
+    """
+    at_ms = context.world.now_ms()
+    codes = clean_codes(asker.codes)
+    for code in codes:
+        await _check_code(context, in_force, code, where, scene, at_ms)
+    candidates = [
+        one
+        for one in in_force.limited
+        if one.is_running(at_ms, where.code, where.currency, scene)
+        and (not one.needs_code or not set(codes).isdisjoint(one.codes))
+    ]
+    first_order, taken = True, dict[str, int]()
+    counters = {limits.limit_id(use, 0, asker.buyer_id): use for use in _buyer_uses(candidates)}
+    if not asker.new_buyer and (in_force.asks_first_order or counters):
+        shard = context.db.shard_of(gene_of(asker.buyer_id))
+        first_order, taken = await context.db.read(
+            shard, _look_at_buyer, asker.buyer_id, in_force.asks_first_order, list(counters)
+        )
+    reached = {use.campaign_id: use for name, use in counters.items() if taken.get(name, 0) >= use.bound}
+    for one in candidates:
+        dry = (
+            None if one.campaign_id in reached else await _dry_limit(context, one, asker, where, at_ms, wants)
+        )
+        if dry is not None:
+            reached[one.campaign_id] = dry
+    for code in codes:
+        use = reached.get(in_force.by_code[code].campaign_id)
+        if use is not None:
+            raise refuse_reached(use)
+    without = frozenset(reached)
+    segments = tuple(sorted(set(asker.segments)))
+    return Offered(
+        strategy=in_force.strategy(policy_of(where), without),
+        in_force=in_force,
+        facts=BuyerFacts(segments=segments, first_order=first_order and in_force.asks_first_order),
+        priced=orders.PricedUnder(
+            at_ms=at_ms,
+            edition=in_force.edition,
+            codes=codes,
+            segments=segments,
+            first_order=first_order and in_force.asks_first_order,
+            without=tuple(sorted(without)),
+        ),
+    )
+
+
+def clean_campaign_codes(codes: Iterable[str]) -> tuple[str, ...]:
+    """Codes as they are kept: in capitals, without blanks, each once, empty ones left out."""
+    return tuple(dict.fromkeys(text for code in codes if (text := code.strip().upper())))
+
+
+def clean_codes(codes: Iterable[str]) -> tuple[str, ...]:
+    """Codes as they are compared: in capitals, without blanks, each once. Raises `promotion.codes_invalid`."""
+    found = clean_campaign_codes(codes)
+    if len(found) > promotion.CODES_ASKED_MAX:
+        raise Refusal(
+            "promotion.codes_invalid",
+            f"{len(found)} codes are too many.",
+            field="codes",
+            expected=f"at most {promotion.CODES_ASKED_MAX}",
+        )
+    return found
+
+
+async def _check_code(
+    context: Context, in_force: InForce, code: str, where: Market, scene: str, at_ms: int
+) -> None:
+    campaign = in_force.by_code.get(code)
+    if campaign is None:
+        shard = context.db.shard_of(promotion.GENE)
+        stored = (await context.db.read(shard, promotion.campaigns_of_codes, [code])).get(code)
+        ended = stored is not None and stored.state == promotion.CampaignState.ENDED
+        if ended:
+            raise _refuse_code("promotion.code_expired", code, "Its campaign has ended.")
+        raise refuse_unknown(code)
+    if at_ms < campaign.from_ms:
+        raise _refuse_code("promotion.code_early", code, "Its campaign begins later.")
+    if campaign.until_ms and at_ms >= campaign.until_ms:
+        raise _refuse_code("promotion.code_expired", code, "Its campaign is over.")
+    if not campaign.is_running(at_ms, where.code, where.currency, scene):
+        raise _refuse_code(
+            "promotion.code_not_applicable", code, "Not in this market or scene.", "not_running"
+        )
+
+
+def refuse_unknown(code: str) -> Refusal:
+    """The refusal of a code that nothing in force answers to."""
+    return _refuse_code("promotion.code_unknown", code, "No campaign in force has it.")
+
+
+def _refuse_code(problem: str, code: str, detail: str, why: str = "") -> Refusal:
+    extra: dict[str, str | int | list[str] | list[int] | None] = {"refused_code": code[:40]}
+    if why:
+        extra["why"] = why
+    return Refusal(problem, f"{code[:40]!r}: {detail}", field="codes", extra=extra)
+
+
+def _look_at_buyer(
+    tx: Tx, buyer_id: str, asks_first_order: bool, limit_ids: Sequence[str]
+) -> tuple[bool, dict[str, int]]:
+    first = not asks_first_order or not store.list_checkouts(tx, buyer_id, "", 1)
+    return first, inventory.taken_by(tx, buyer_id, limit_ids) if limit_ids else {}
+
+
+def limits_of(campaign: Campaign) -> promotion.Limits:
+    """The limits of a campaign; one for first orders is used once by each buyer."""
+    found = campaign.limits
+    if not found.per_buyer and promotion.asks_first_order(campaign):
+        found = msgspec.structs.replace(found, per_buyer=1)
+    return found
+
+
+def _buyer_uses(campaigns: Iterable[Campaign]) -> list[LimitUse]:
+    found = []
+    for one in campaigns:
+        uses = limits.uses_of(
+            one.campaign_id, limits_of(one), order_id="", day="", contents=(), discount_minor=0
+        )
+        found += [use for use in uses if use.kind == BUYER]
+    return found
+
+
+async def _dry_limit(
+    context: Context, campaign: Campaign, asker: Asker, where: Market, at_ms: int, wants: Sequence[Want]
+) -> LimitUse | None:
+    """The limit of which this process knows that nothing is left; what it does not know placing finds out."""
+    uses = limits.uses_of(
+        campaign.campaign_id,
+        limits_of(campaign),
+        order_id="",
+        day=day_of(where, at_ms),
+        contents=[want.content_id for want in wants if want.content_id],
+        discount_minor=1,
+    )
+    for use in uses:
+        demands = [limits.demand_of(use, bucket, asker.buyer_id) for bucket in limits.buckets_of(use)]
+        hints = [bool(context.hints.refuses([demand])) for demand in demands]
+        if use.kind != BUYER and all(hints):
+            said = [await context.hints.confirm([demand]) for demand in demands]
+            if all(said):
+                return use
+    return None
+
+
+def refuse_reached(use: LimitUse) -> Refusal:
+    """The refusal of a campaign whose limit is used up, for everybody or for this buyer."""
+    whose = "by this buyer" if use.kind == BUYER else "by everybody"
+    return Refusal(
+        "promotion.limit_reached",
+        f"The {use.kind} limit {use.bound} of campaign {use.campaign_id} was used up {whose}.",
+        field="codes",
+        extra={"campaign_id": use.campaign_id, "limit": use.kind, "bound": use.bound},
+    )
+
+
+def day_of(where: Market, at_ms: int) -> str:
+    """The day of a moment in the market's time zone, such as 2026-11-27."""
+    moment = _EPOCH + timedelta(milliseconds=at_ms)
+    return moment.astimezone(ZoneInfo(where.time_zone)).date().isoformat()
+
+
+def uses_in(
+    offered: Offered, priced: Priced, order_of: Mapping[str, str], where: Market
+) -> tuple[LimitUse, ...]:
+    """What placing takes of the limits of the campaigns that gave something. `order_of` is order id by seller.
+
+    A use belongs to the order of the first line that has something of it, or of the first charge.
+    """
+    outcome = priced.outcome
+    if outcome is None or not offered.in_force.limited:
+        return ()
+    day = day_of(where, offered.priced.at_ms)
+    found: list[LimitUse] = []
+    for use in outcome.uses:
+        campaign = offered.in_force.by_id[use.campaign_id]
+        if not promotion.is_limited(campaign):
+            continue
+        lines = [line for line in priced.lines if _has(line.adjustments, use.campaign_id)]
+        sellers = [line.seller_id for line in lines]
+        sellers += [one.seller_id for one in priced.shipping if _has(one.adjustments, use.campaign_id)]
+        found += limits.uses_of(
+            use.campaign_id,
+            limits_of(campaign),
+            order_id=order_of[sellers[0]],
+            day=day,
+            contents=[line.content_id for line in lines if line.content_id],
+            discount_minor=use.discount_minor,
+        )
+    return tuple(found)
+
+
+def _has(adjustments: Iterable[promotion.Adjustment], campaign_id: str) -> bool:
+    return any(one.campaign_id == campaign_id for one in adjustments)
+
+
+def check_codes_used(
+    offered: Offered, outcome: Outcome | None, explain: Callable[[], Outcome | None]
+) -> None:
+    """Raise `promotion.code_not_applicable` for a code that gave nothing; `explain` gives the verdicts, when asked."""
+    used = {use.campaign_id for use in outcome.uses} if outcome is not None else set()
+    for code in offered.priced.codes:
+        campaign = offered.in_force.by_code[code]
+        if campaign.campaign_id in used:
+            continue
+        explained = explain()
+        verdicts = explained.verdicts if explained is not None else ()
+        whys = [one.why for one in verdicts if one.campaign_id == campaign.campaign_id and not one.applied]
+        raise _refuse_code(
+            "promotion.code_not_applicable",
+            code,
+            "Its campaign gives nothing for this basket.",
+            ", ".join(dict.fromkeys(whys)) or "nothing_to_give",
+        )

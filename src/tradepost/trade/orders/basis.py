@@ -1,0 +1,47 @@
+"""What an order was agreed upon beside its lines: campaigns, what they were asked with, and how the goods travel."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Redemption(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an order took of a campaign's limit: a hold under the order's id. `reissue` says when it is given back."""
+
+    limit_id: str
+    quantity: int
+    reissue: str = ""
+
+
+class PricedUnder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What decided the price beside the lines, kept so that the same rules can price the order again.
+
+    `edition` names the campaigns in force at `at_ms` (0: none were), `without` those left out because their limit
+    was reached; `codes` are the coupons given, `segments` and `first_order` what was known of the buyer.
+    """
+
+    at_ms: int = 0
+    edition: int = 0
+    codes: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    first_order: bool = False
+    without: tuple[str, ...] = ()
+
+
+NO_CAMPAIGNS = PricedUnder()
+
+
+class Sending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an order is sent, as the buyer chose it: the method, and between which local dates it is to arrive.
+
+    Dates are YYYY-MM-DD in the seller's time zone. Empty where the seller has no shipping terms.
+    """
+
+    method: str = ""
+    title: str = ""
+    from_date: str = ""
+    by_date: str = ""
+    parcels: int = 0
+
+
+NO_SENDING = Sending()

@@ -1,0 +1,108 @@
+"""Timers of settlement: money that is due, days that are over, payouts that wait for their bank."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+
+from tradepost.events import has_passed, read_backlog
+from tradepost.kernel.errors import Refusal
+from tradepost.kernel.events import Sweep
+from tradepost.kernel.ids import gene_of
+from tradepost.kernel.tx import Storage
+from tradepost.kernel.world import World
+from tradepost.markets import market
+from tradepost.trade.settlement import cutting, moving, rules, store
+from tradepost.trade.settlement.arriving import MOVED
+from tradepost.trade.settlement.due import store as due_store
+from tradepost.trade.settlement.model import Account
+from tradepost.trade.settlement.payouts import paying
+from tradepost.trade.settlement.payouts import store as payout_store
+from tradepost.trade.settlement.payouts.port import PayoutBank
+
+DUE_EVERY_MS = 2_000
+CUT_EVERY_MS = 10_000
+PATIENCE_MS = 6 * 3_600_000
+"""How long a day waits for shards that are behind; then it is cut, and what comes late is of the next open day."""
+
+log = logging.getLogger("tradepost.settlement")
+
+
+class Watermarks:
+    """Whether every shard has told all that it committed before a moment.
+
+    After that moment the newest event of each shard is noted once; the moment has passed a shard when its relay has
+    passed that event. A restart notes anew, which only takes longer.
+    """
+
+    def __init__(self, db: Storage) -> None:
+        self._db = db
+        self._heads: dict[int, int] = {}
+        self._noted_at_ms = -1
+
+    async def passed(self, moment_ms: int, now_ms: int) -> bool:
+        """Whether everything from before `moment_ms` has been passed on by every shard."""
+        if now_ms < moment_ms:
+            return False
+        if self._noted_at_ms < moment_ms:
+            self._noted_at_ms = now_ms
+            self._heads = {
+                shard: (await self._db.read(shard, read_backlog)).head for shard in range(self._db.shards)
+            }
+        for shard, head in list(self._heads.items()):
+            if not await self._db.read(shard, has_passed, head, (MOVED,)):
+                return False
+        return True
+
+
+def sweeps(db: Storage, world: World, bank: PayoutBank) -> list[Sweep]:
+    """The timers, bound to a storage, a world and a bank."""
+    watermarks = Watermarks(db)
+
+    async def settle(order_ids: Sequence[str]) -> None:
+        by_shard: dict[int, list[str]] = defaultdict(list)
+        for order_id in order_ids:
+            by_shard[db.shard_of(gene_of(order_id))].append(order_id)
+        for shard, ids in by_shard.items():
+            try:
+                await db.transact(shard, moving.settle_due, ids, world.now_ms())
+            except Refusal as refusal:
+                if refusal.code != "settlement.unbalanced":
+                    raise
+                await _settle_alone(shard, ids)
+
+    async def _settle_alone(shard: int, order_ids: Sequence[str]) -> None:
+        for order_id in order_ids:
+            try:
+                await db.transact(shard, moving.settle_due, [order_id], world.now_ms())
+            except Refusal as refusal:
+                log.error("%s is held: %s", order_id, refusal.detail)
+                await db.transact(shard, moving.set_aside, order_id, refusal.code)
+
+    async def cut(accounts: Sequence[Account]) -> None:
+        for account in accounts:
+            await cut_account(db, world, watermarks, account)
+
+    async def pay(payout_ids: Sequence[str]) -> None:
+        for payout_id in payout_ids:
+            await paying.run_payout(db, world, bank, payout_id)
+
+    return [
+        Sweep("settlement.due", due_store.due_settlements, settle, DUE_EVERY_MS),
+        Sweep("settlement.cut", store.due_accounts, cut, CUT_EVERY_MS),
+        Sweep("settlement.payouts", payout_store.due_payouts, pay, DUE_EVERY_MS),
+    ]
+
+
+async def cut_account(db: Storage, world: World, watermarks: Watermarks, account: Account) -> None:
+    """Cut the days of an account that are over and of which every shard has told all."""
+    now_ms = world.now_ms()
+    where = market(account.market)
+    through = rules.day_of(where, now_ms - rules.CUT_GRACE_MS) - 1
+    ended_ms = rules.end_of(where, through) + rules.CUT_GRACE_MS
+    if not await watermarks.passed(ended_ms, now_ms) and now_ms < ended_ms + PATIENCE_MS:
+        return
+    key = (account.party_id, account.market, account.currency)
+    shard = db.shard_of(gene_of(account.party_id))
+    await db.transact(shard, cutting.cut, key, through, world.chance(56), now_ms)
