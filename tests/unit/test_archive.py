@@ -17,7 +17,7 @@ import pytest
 from tests.history_shop import FINISHED_MS, balances_of, books_of, copied, make_shop, stock_of
 
 from tradepost.app import database_path
-from tradepost.archive import ArchiveReport, archive, files, open_folder, run, store
+from tradepost.archive import ArchiveReport, archive, files, open_folder, rules, run, store
 from tradepost.archive.files import from_line, to_line
 from tradepost.archive.model import Record
 from tradepost.infra.storage.migrate import load_tables
@@ -26,7 +26,7 @@ from tradepost.infra.storage.tables.columns import METADATA
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import GENES
 from tradepost.kernel.tx import Tx
-from tradepost.settings import Settings
+from tradepost.settings import CheckoutSettings, Settings, load_settings
 from tradepost.surfaces.cli import __main__ as cli
 
 LATE_MS = 1_291_900_000_000 + FINISHED_MS
@@ -155,7 +155,7 @@ async def test_what_is_young_or_open_stays(shop: Settings, tmp_path: Path) -> No
     report = await archived(shop, tmp_path / "archive")
     expected = {"orders_open": 1, "payment_open": 1, "refund_open": 1, "delivery_waits": 1}
     assert {reason: report.kept.get(reason) for reason in expected} == expected
-    nothing = await archived(shop, tmp_path / "window", now_ms=1_291_900_000_000)
+    nothing = await archived(shop, tmp_path / "window", now_ms=1_291_900_000_000 + run.QUOTE_LIFE_MAX_MS)
     assert nothing.kept.get("returnable", 0) + nothing.kept.get("orders_open", 0) >= 1
 
 
@@ -395,3 +395,21 @@ def test_the_setting_is_the_limit_where_none_is_given(
         cli.main()
     assert ended.value.code == 0
     assert json.loads(capfd.readouterr().out)["checkouts"] == 5
+
+
+async def test_a_checkout_stays_as_long_as_its_quote_may_live(shop: Settings, tmp_path: Path) -> None:
+    """Else its quote, placed once more, would find nothing in its way."""
+    found, _ = await looked_at(shop, store.page, store.START, GENES - 1, LATE_MS)
+    newest_ms = max(rules.last_touched_ms(record.rows) for record in found)
+    early = newest_ms + run.QUOTE_LIFE_MAX_MS
+    report = await archived(shop, tmp_path / "early", before_ms=early, now_ms=early)
+    assert report.before_ms == newest_ms
+    assert report.kept.get("young", 0) + report.kept.get("not_relayed", 0) >= 1
+    late = await archived(shop, tmp_path / "late", before_ms=2 * LATE_MS, now_ms=2 * LATE_MS)
+    assert late.before_ms == 2 * LATE_MS - run.QUOTE_LIFE_MAX_MS
+
+
+def test_no_quote_outlives_what_the_archive_leaves_alone() -> None:
+    CheckoutSettings(quote_ttl_ms=run.QUOTE_LIFE_MAX_MS // 2)
+    with pytest.raises(Refusal, match="quote_ttl_ms"):
+        load_settings({}, None, {"checkout.quote_ttl_ms": str(run.QUOTE_LIFE_MAX_MS // 2 + 1)})

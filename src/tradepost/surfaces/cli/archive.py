@@ -31,7 +31,8 @@ def archive(
 
     With an order go its checkout, payment, refunds, packages, returns, journal and timeline. What leaves is written,
     synced and read back first; a closing row in the journal keeps every balance. Killed anywhere, the same command
-    goes on. Stop the server of a shop on one file first; a shop on servers may run.
+    goes on. Stop the server of a shop on one file first; a shop on servers may run. What is younger than two days
+    stays in any case: its quote might be placed once more.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def archive(
         return
     facts = msgspec.structs.asdict(report)
     print_facts("Archived", {name.replace("_", " "): value for name, value in facts.items()})
-    errors.print(f"Nothing happened since {moment(before_ms)} to what left.")
+    errors.print(f"Nothing happened since {moment(report.before_ms)} to what left.")
 
 
 def _limit(before: str, settings: Settings, now_ms: int) -> int:
