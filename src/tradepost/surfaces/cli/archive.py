@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 import uvloop
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tradepost.app import archive_shop, database_path
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.world import SystemWorld
 from tradepost.settings import Settings
 from tradepost.surfaces.cli.output import errors, moment, print_facts, print_json
+from tradepost.surfaces.cli.progress import bar
 from tradepost.surfaces.cli.serve import read_settings
 
 DAY_MS = 86_400_000
@@ -52,16 +52,14 @@ def archive(
     before_ms = _limit(before, settings, now_ms)
     if not settings.storage.url and not database_path(settings).exists():
         raise Refusal("storage.not_found", f"{database_path(settings)} does not exist.", field="data_dir")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True) as shown:
-        bar = shown.add_task("archiving", total=None)
+    with bar("archiving", remaining=True) as show:
         report = uvloop.run(
             archive_shop(
                 settings,
                 to,
                 before_ms,
                 now_ms,
-                lambda done, total: shown.update(bar, completed=done, total=total),
+                lambda done, total: show(completed=done, total=total),
             )
         )
     if json:
