@@ -11,6 +11,7 @@ import msgspec
 from tradepost.kernel.errors import Refusal
 from tradepost.stability.limits import Asker
 from tradepost.surfaces.api import raw
+from tradepost.surfaces.api.deadlines import Deadlines, Waiting
 from tradepost.surfaces.api.degrading import refuse_or_pass
 from tradepost.surfaces.api.metrics import Meter
 from tradepost.surfaces.api.once import InFlight
@@ -35,6 +36,7 @@ class Server:
         self.platform = platform
         self.meter = Meter(platform.board)
         self._in_flight = InFlight()
+        self._deadlines = Deadlines(platform.limits.deadline_ms, platform.providers, self._tell_late)
         self._switches = platform.switches
         self._shed: dict[int, tuple[int, bytes, Headers]] = {}
         self._shed_bytes: dict[int, bytes] = {}
@@ -101,9 +103,14 @@ class Server:
         send: raw.Send,
         started: float,
     ) -> None:
+        waiting = self._deadlines.begin(operation, send, started)
         try:
             status, body, media_type, headers = await self.answer(operation, path, scope, receive)
         except raw.Disconnected:
+            return
+        finally:
+            self._deadlines.end(waiting)
+        if waiting.late:
             return
         self.meter.count(operation.path, status, time.perf_counter() - started)
         if self._switches.active:
@@ -113,6 +120,13 @@ class Server:
                 await raw.send_answer(send, status, body, media_type, headers)
             else:
                 await raw.send_pieces(send, status, body, media_type, headers)
+
+    async def _tell_late(self, waiting: Waiting) -> None:
+        """Answer for a request that goes on; its own answer is kept under its key and sent to whoever repeats it."""
+        status, problem, headers = render_problem(self._deadlines.refusal(waiting), waiting.trace)
+        self.meter.count(waiting.operation.path, status, time.perf_counter() - waiting.started)
+        with suppress(OSError):
+            await raw.send_answer(waiting.send, status, problem, PROBLEM_JSON, headers)
 
     async def answer(
         self, operation: Operation, path: Mapping[str, str], scope: raw.Scope, receive: raw.Receive
