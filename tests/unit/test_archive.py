@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import json
 import os
@@ -413,3 +415,34 @@ def test_no_quote_outlives_what_the_archive_leaves_alone() -> None:
     CheckoutSettings(quote_ttl_ms=run.QUOTE_LIFE_MAX_MS // 2)
     with pytest.raises(Refusal, match="quote_ttl_ms"):
         load_settings({}, None, {"checkout.quote_ttl_ms": str(run.QUOTE_LIFE_MAX_MS // 2 + 1)})
+
+
+def show(capsysbinary: pytest.CaptureFixture[bytes], *words: str) -> Any:
+    """What `tradepost order show` says."""
+    cli.app(["order", "show", *words, "--json"], result_action="return_value")
+    return json.loads(capsysbinary.readouterr().out)
+
+
+def test_an_archived_order_is_shown_as_it_was(
+    shop: Settings, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    folder, to = shop.server.data_dir, tmp_path / "archive"
+    found, _ = asyncio.run(looked_at(shop, store.page, store.START, GENES - 1, LATE_MS))
+    ids = [row["order_id"] for record in found for row in record.rows["orders"]]
+    before = {order_id: show(capsysbinary, order_id, "--data-dir", folder) for order_id in ids}
+    asyncio.run(archived(shop, to))
+    after = {}
+    for order_id in ids:
+        with contextlib.suppress(Refusal):  # the newest event keeps one in the database
+            after[order_id] = show(capsysbinary, order_id, "--archive", str(to))
+    assert len(after) == len(ids) - 1
+    assert after == {order_id: before[order_id] for order_id in after}
+    assert any(facts["returns"] for facts in after.values())
+    assert any(facts["payment"] for facts in after.values())
+    assert all(facts["timeline"] for facts in after.values())
+    with pytest.raises(Refusal, match=r"archive\.order_unknown"):
+        show(capsysbinary, ids[0], "--archive", str(tmp_path))
+    [part] = to.glob("part-*.gz")
+    part.write_bytes(part.read_bytes()[:-20])
+    with pytest.raises(Refusal, match=r"archive\.damaged"):
+        show(capsysbinary, ids[0], "--archive", str(to))
