@@ -47,6 +47,7 @@ skip-log-bin
 innodb_buffer_pool_size = {buffer_pool}
 innodb_log_file_size = {log_size}
 innodb_lock_wait_timeout = 5
+innodb_print_all_deadlocks = 1
 innodb_autoinc_lock_mode = 2
 max_connections = 300
 max_allowed_packet = 64M
