@@ -165,8 +165,13 @@ class Front:
 
     def __init__(self, app: AsgiApp, neighbours: Neighbours) -> None:
         self._app = app
+        self._early: Callable[[bytes, bytes], bytes | None] | None = getattr(app, "refuse_early", None)
         self._neighbours = neighbours
         self.draining = False
+
+    def refuse_early(self, method: bytes, url: bytes) -> bytes | None:
+        """What the application refuses before there is a request; see `joined.JoinedProtocol`."""
+        return None if self._early is None or self.draining else self._early(method, url)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI connection."""
