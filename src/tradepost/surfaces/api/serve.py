@@ -9,7 +9,8 @@ from contextlib import suppress
 import msgspec
 
 from tradepost.kernel.errors import Refusal
-from tradepost.stability.limits import Asker
+from tradepost.stability.limiter import Limiter
+from tradepost.stability.limits import Asker, By
 from tradepost.surfaces.api import raw
 from tradepost.surfaces.api.deadlines import Deadlines, Waiting
 from tradepost.surfaces.api.degrading import refuse_or_pass
@@ -58,16 +59,32 @@ class Server:
         scope[ROUTE] = operation.path
         admission, priority = self.platform.admission, operation.priority
         if admission is None or priority is None:
-            await self._serve(operation, path, scope, receive, send, started)
-            return
-        shed = admission.decide(priority, started)
-        if shed is not None:
-            await self._send_shed(operation, shed, send, started)
-            return
+            admission = None
+        else:
+            shed = admission.decide(priority, started)
+            if shed is not None:
+                await self._send_shed(operation, shed, send, started)
+                return
+        waiting = self._deadlines.begin(operation, send, started)
         try:
-            await self._serve(operation, path, scope, receive, send, started)
+            status, body, media_type, headers = await self.answer(operation, path, scope, receive)
+            if waiting.late:
+                return
+            self._deadlines.end(waiting)
+            self.meter.count(operation.path, status, time.perf_counter() - started)
+            if self._switches.active:
+                headers = [*headers, self._switches.header]
+            with suppress(OSError):
+                if isinstance(body, bytes):
+                    await raw.send_answer(send, status, body, media_type, headers)
+                else:
+                    await raw.send_pieces(send, status, body, media_type, headers)
+        except raw.Disconnected:
+            return
         finally:
-            admission.done(priority, started, time.perf_counter())
+            self._deadlines.end(waiting)
+            if admission is not None and priority is not None:
+                admission.done(priority, started, time.perf_counter())
 
     def refuse_early(self, operation: Operation) -> bytes | None:
         """The bytes of the refusal that admission has for this operation now, made once; None when there is room."""
@@ -93,33 +110,6 @@ class Server:
         with suppress(OSError):
             await raw.send_answer(send, status, problem, PROBLEM_JSON, headers)
         self.meter.count(operation.path, status, time.perf_counter() - started)
-
-    async def _serve(
-        self,
-        operation: Operation,
-        path: Mapping[str, str],
-        scope: raw.Scope,
-        receive: raw.Receive,
-        send: raw.Send,
-        started: float,
-    ) -> None:
-        waiting = self._deadlines.begin(operation, send, started)
-        try:
-            status, body, media_type, headers = await self.answer(operation, path, scope, receive)
-        except raw.Disconnected:
-            return
-        finally:
-            self._deadlines.end(waiting)
-        if waiting.late:
-            return
-        self.meter.count(operation.path, status, time.perf_counter() - started)
-        if self._switches.active:
-            headers = [*headers, self._switches.header]
-        with suppress(OSError):
-            if isinstance(body, bytes):
-                await raw.send_answer(send, status, body, media_type, headers)
-            else:
-                await raw.send_pieces(send, status, body, media_type, headers)
 
     async def _tell_late(self, waiting: Waiting) -> None:
         """Answer for a request that goes on; its own answer is kept under its key and sent to whoever repeats it."""
@@ -167,7 +157,11 @@ class Server:
     async def _read(
         self, operation: Operation, path: Mapping[str, str], scope: raw.Scope, receive: raw.Receive
     ) -> Call:
-        principal = ANYBODY if operation.public else await self._authenticate(operation, scope)
+        principal = ANYBODY
+        if not operation.public:
+            token, keyring = raw.read_token(scope), self.platform.keyring
+            found = keyring.peek(token) or await keyring.find(token)
+            principal = require(found, scope=operation.scope, roles=operation.roles)
         key = raw.read_key(scope) if operation.keyed else ""
         limits = self.platform.limits
         body, decoded = b"", None
@@ -178,8 +172,11 @@ class Server:
             if operation.body is not None:
                 is_form = operation.accepts == (FORM,)
                 decoded = (raw.decode_query if is_form else raw.decode_body)(operation.body, body)
-        if self.platform.limiter is not None and operation.priority is not None:
-            await self._limit(operation, principal, scope, decoded)
+        limiter = self.platform.limiter
+        if limiter is not None and operation.priority is not None:
+            asked = limiter.asks(operation.route)
+            if asked:
+                await self._limit(limiter, asked, operation, principal, scope, decoded)
         query = None if operation.query is None else raw.decode_query(operation.query, scope["query_string"])
         return Call(
             platform=self.platform,
@@ -194,11 +191,16 @@ class Server:
         )
 
     async def _limit(
-        self, operation: Operation, principal: Principal, scope: raw.Scope, body: object
+        self,
+        limiter: Limiter,
+        asked: frozenset[By],
+        operation: Operation,
+        principal: Principal,
+        scope: raw.Scope,
+        body: object,
     ) -> None:
         """Raise Refusal `limit.exceeded` when one of the limits of this request says no."""
-        limiter, party = self.platform.limiter, principal.party_id
-        assert limiter is not None
+        party, skus = principal.party_id, operation.skus
         cells = limiter.cells(
             Asker(
                 operation.route,
@@ -206,15 +208,9 @@ class Server:
                 buyer=party if principal.role in (Role.BUYER, Role.GUEST) else "",
                 seller=party if principal.role == Role.SELLER else "",
                 ip=(scope.get("client") or ("",))[0],
-                skus=operation.skus(self.platform, body) if operation.skus is not None else (),
+                skus=skus(self.platform, body) if skus is not None and By.SKU in asked else (),
             )
         )
         refusal = await limiter.refuse(cells) if cells else None
         if refusal is not None:
             raise refusal
-
-    async def _authenticate(self, operation: Operation, scope: raw.Scope) -> Principal:
-        token = raw.read_token(scope)
-        keyring = self.platform.keyring
-        principal = keyring.peek(token) or await keyring.find(token)
-        return require(principal, scope=operation.scope, roles=operation.roles)

@@ -42,7 +42,6 @@ def show(
     json
         Print JSON instead of tables.
     """
-    check_id(order_id, "order")
     facts = _read(order_id, config, data_dir) if archive is None else _read_archived(order_id, archive)
     if json:
         print_json(facts)
@@ -53,6 +52,7 @@ def show(
 def _read(order_id: str, config: Path | None, data_dir: str | None) -> dict[str, Any]:
     reader = open_reader(read_settings(config, overrides={"server.data_dir": data_dir}))
     try:
+        check_id(order_id, "order")
         found: dict[str, Any] = reader.read(reader.shard_of(gene_of(order_id)), _facts, order_id)
     finally:
         reader.close()
@@ -60,6 +60,7 @@ def _read(order_id: str, config: Path | None, data_dir: str | None) -> dict[str,
 
 
 def _read_archived(order_id: str, archive: Path) -> dict[str, Any]:
+    check_id(order_id, "order")
     found: dict[str, Any] = uvloop.run(read_archived(archive, order_id, _facts))
     return found
 

@@ -32,7 +32,7 @@ async def place_order(context: Context, placement: Placement) -> tuple[CheckoutV
     Raises the refusals of stock, limits, risk and idempotency; then nothing was changed.
     """
     demands = placement.hold.demands
-    hinted = context.hints.refuses(demands) and await context.hints.confirm(demands)
+    hinted = await context.hints.last_word(demands) if context.hints else None
     if hinted is not None and await context.earlier.find(placement) is None:
         raise hinted
     home = context.db.shard_of(placement.gene)
