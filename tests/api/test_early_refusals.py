@@ -12,6 +12,8 @@ import pytest
 import uvicorn
 
 from tradepost.surfaces.api.joined import JoinedProtocol, name_plain
+from tradepost.surfaces.cli.scrape import Neighbours
+from tradepost.surfaces.cli.worker import Front, http_config
 
 FULL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nfull"
 BODY = b"0123456789"
@@ -178,3 +180,24 @@ async def test_pieces_of_a_request_are_never_taken_for_one(place: tuple[Half, in
     assert (await answer(reader))[::2] == (200, b"/room")
     assert app.served == [("/room", inner)]
     writer.close()
+
+
+async def test_a_worker_refuses_early_as_its_application_does_until_it_drains() -> None:
+    app, listening = Half(), socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    front = Front(app, Neighbours("", "api-0", 0, app))
+    server = uvicorn.Server(http_config(front, 1.0))
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    serving = asyncio.ensure_future(server.serve([listening]))
+    reader, writer = await asyncio.open_connection(*listening.getsockname())
+    writer.write(head("POST", "/full", "content-length: 0"))
+    assert (await answer(reader))[0] == 503
+    front.draining = True
+    writer.write(head("POST", "/full", "content-length: 0"))
+    status, top, body = await answer(reader)
+    assert (status, body, b"connection: close" in top.lower()) == (200, b"/full", True)
+    assert app.served == [("/full", b"")], "the first one never got past its head"
+    writer.close()
+    server.should_exit = True
+    await serving

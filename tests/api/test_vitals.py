@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,10 @@ class FullDisk:
         raise self.refusal
 
 
-def vitals_of(platform: Platform, db: Any, further: Any = None) -> Vitals:
-    return Vitals(db, platform.world, platform.runtime, SoldOutHints(db), depth=lambda: 3, further=further)
+def vitals_of(
+    platform: Platform, db: Any, further: Any = None, depth: Callable[[], int] = lambda: 3
+) -> Vitals:
+    return Vitals(db, platform.world, platform.runtime, SoldOutHints(db), depth=depth, further=further)
 
 
 async def test_ready_says_what_holds(shop: Shop) -> None:
@@ -81,7 +84,10 @@ async def test_metrics_tell_queues_and_commits(shop: Shop) -> None:
     behind = (await shop.buyer.get("/metrics")).body.decode()
     assert "tradepost_outbox_lag_events 0.0" not in behind
     await release(shop)
-    text = (await shop.buyer.get("/metrics")).body.decode()
+    fresh = msgspec.structs.replace(
+        shop.platform, gauges=vitals_of(shop.platform, shop.platform.db, depth=lambda: 0).gauges
+    )
+    text = (await Client(create_asgi(fresh)).get("/metrics")).body.decode()
     for name in (
         "write_queue_depth",
         "outbox_lag_events",
@@ -221,3 +227,31 @@ async def test_ready_tells_parts_that_are_away_and_warnings_in_words(shop: Shop)
         {"redis": False},
         {"storage": words},
     )
+
+
+class CountedReads:
+    """A storage that counts its reads, each of which takes a turn of the loop."""
+
+    def __init__(self, db: Any) -> None:
+        self.db, self.reads = db, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.db, name)
+
+    async def read(self, *args: Any) -> Any:
+        self.reads += 1
+        await asyncio.sleep(0)
+        return await self.db.read(*args)
+
+
+async def test_scrapes_of_one_second_share_a_look_at_the_database(shop: Shop) -> None:
+    db = CountedReads(shop.platform.db)
+    vitals = vitals_of(shop.platform, db)
+    first = await vitals.gauges()
+    alone = db.reads
+    assert alone > 0
+    assert await asyncio.gather(*[vitals.gauges() for _ in range(20)]) == [first] * 20
+    assert db.reads == alone
+    vitals._counted_until -= REMEMBER_S  # as if the second had passed
+    await asyncio.gather(*[vitals.gauges() for _ in range(20)])
+    assert db.reads == 2 * alone

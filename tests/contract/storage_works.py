@@ -224,6 +224,19 @@ def lock_keys(tx: Any, names: Sequence[str]) -> list[str]:
     )
 
 
+def touch_but(tx: Any, left_alone: int, count: int) -> list[int]:
+    """Rows matched when all but one are locked, changed alike, changed apart, and deleted: one alone, then the rest."""
+    rows = [(1, "t", f"r{n:03}") for n in range(count) if n != left_alone]
+    change, remove = "UPDATE idempotency SET status = ?" + _OF_KEY, "DELETE FROM idempotency" + _OF_KEY
+    return [
+        len(tx.query_keys("SELECT status FROM idempotency WHERE {keys}", _KEY, rows, lock=True)),
+        tx.execute_many(change, [(7, *row) for row in rows]),
+        tx.execute_many(change, [(n, *row) for n, row in enumerate(rows)]),
+        tx.execute_many(remove, rows[:1]),
+        tx.execute_many(remove, rows[1:]),
+    ]
+
+
 def find_in(tx: Any, names: Sequence[str]) -> int:
     sql = "SELECT idem_key FROM idempotency WHERE gene = ? AND idem_key IN ({in}) AND scope = 't'"
     return len(tx.query_in(sql, names, (1,)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.contract import storage_works as works
 from tests.contract.storage_works import Item
 from tests.mariadb_server import empty, fresh_database, run
@@ -177,6 +178,27 @@ async def test_a_deadlock_is_run_again(mysql_url: str) -> None:
     assert [call.error for call in calls] == [None, None]
     assert run(mysql_url, "SELECT status FROM idempotency ORDER BY idem_key") == [(2,), (2,)]
     for engine in engines:
+        engine.close()
+
+
+@pytest.mark.parametrize("derived", [None, "JSON", "-"])
+@pytest.mark.parametrize("count", [3, 40])
+async def test_rows_of_others_are_not_waited_for(derived: str | None, count: int, mysql_url: str) -> None:
+    """A small table would be scanned for many keys, and every table for one: past what another writer has locked."""
+    target = parse_url(mysql_url)
+    session = (*target.dialect.session, "SET SESSION innodb_lock_wait_timeout=1")
+    impatient = structs.replace(
+        target, dialect=structs.replace(target.dialect, derived=derived, session=session)
+    )
+    holder, other = [MysqlEngine(one, 0, lambda gene: True) for one in (target, impatient)]
+    run_group(holder, [Call(0, work=works.fill, args=(count,))])
+    holder.begin()
+    works.lock_keys(holder.tx, ["r001"])
+    call = Call(0, work=works.touch_but, args=(1, count))
+    await asyncio.to_thread(run_group, other, [call])
+    assert (call.error, call.value) == (None, [count - 1, count - 1, count - 1, 1, count - 2])
+    holder.rollback()
+    for engine in (holder, other):
         engine.close()
 
 

@@ -7,8 +7,10 @@ import asyncio
 import pytest
 
 from tradepost.kernel.tx import Signal, Tx
+from tradepost.testing.simulation import loop as loops
+from tradepost.testing.simulation import simulate
 from tradepost.testing.simulation.loop import Deadlock, Livelock, VirtualLoop
-from tradepost.testing.simulation.storage import AFTER, BEFORE, Databases, MemoryStorage
+from tradepost.testing.simulation.storage import AFTER, BEFORE, Databases, FragileEngine, MemoryStorage
 from tradepost.testing.simulation.weather import Weather
 
 
@@ -122,3 +124,41 @@ def test_a_query_cannot_write() -> None:
         loop.run_until_complete(story())
     loop.close()
     databases.close()
+
+
+class Broken(FragileEngine):
+    """A group commit that breaks from its hundredth transaction on, as a defect in it would."""
+
+    begun = 0
+
+    def begin(self, guarded: bool = False) -> None:
+        self.begun += 1
+        if self.begun > 100:
+            raise ZeroDivisionError("a defect of the engine")
+        super().begin(guarded)
+
+
+class BrokenAtOnce(Broken):
+    """The same before the town is open."""
+
+    begun = 100
+
+
+@pytest.mark.parametrize("engine", [Broken, BrokenAtOnce])
+def test_a_group_commit_that_breaks_ends_the_run_with_a_finding(engine: type[FragileEngine]) -> None:
+    report = simulate(1, 200, engine=engine, shrink_steps=0)
+    assert report.failure is not None
+    assert any("ZeroDivisionError: a defect of the engine" in one for one in report.failure.findings)
+
+
+def test_a_loop_that_never_ends_is_a_livelock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "ROUNDS_MAX", 1_000)
+
+    async def tick() -> None:
+        while True:  # noqa: ASYNC110 - ticking for ever is the point
+            await asyncio.sleep(1)
+
+    loop = VirtualLoop()
+    with pytest.raises(Livelock, match="no end"):
+        loop.run_until_complete(tick())
+    loop.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import json
 import os
@@ -17,7 +19,7 @@ import pytest
 from tests.history_shop import FINISHED_MS, balances_of, books_of, copied, make_shop, stock_of
 
 from tradepost.app import database_path
-from tradepost.archive import ArchiveReport, archive, files, open_folder, run, store
+from tradepost.archive import ArchiveReport, archive, files, open_folder, rules, run, store
 from tradepost.archive.files import from_line, to_line
 from tradepost.archive.model import Record
 from tradepost.infra.storage.migrate import load_tables
@@ -26,7 +28,7 @@ from tradepost.infra.storage.tables.columns import METADATA
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import GENES
 from tradepost.kernel.tx import Tx
-from tradepost.settings import Settings
+from tradepost.settings import CheckoutSettings, Settings, load_settings
 from tradepost.surfaces.cli import __main__ as cli
 
 LATE_MS = 1_291_900_000_000 + FINISHED_MS
@@ -155,7 +157,7 @@ async def test_what_is_young_or_open_stays(shop: Settings, tmp_path: Path) -> No
     report = await archived(shop, tmp_path / "archive")
     expected = {"orders_open": 1, "payment_open": 1, "refund_open": 1, "delivery_waits": 1}
     assert {reason: report.kept.get(reason) for reason in expected} == expected
-    nothing = await archived(shop, tmp_path / "window", now_ms=1_291_900_000_000)
+    nothing = await archived(shop, tmp_path / "window", now_ms=1_291_900_000_000 + run.QUOTE_LIFE_MAX_MS)
     assert nothing.kept.get("returnable", 0) + nothing.kept.get("orders_open", 0) >= 1
 
 
@@ -395,3 +397,52 @@ def test_the_setting_is_the_limit_where_none_is_given(
         cli.main()
     assert ended.value.code == 0
     assert json.loads(capfd.readouterr().out)["checkouts"] == 5
+
+
+async def test_a_checkout_stays_as_long_as_its_quote_may_live(shop: Settings, tmp_path: Path) -> None:
+    """Else its quote, placed once more, would find nothing in its way."""
+    found, _ = await looked_at(shop, store.page, store.START, GENES - 1, LATE_MS)
+    newest_ms = max(rules.last_touched_ms(record.rows) for record in found)
+    early = newest_ms + run.QUOTE_LIFE_MAX_MS
+    report = await archived(shop, tmp_path / "early", before_ms=early, now_ms=early)
+    assert report.before_ms == newest_ms
+    assert report.kept.get("young", 0) + report.kept.get("not_relayed", 0) >= 1
+    late = await archived(shop, tmp_path / "late", before_ms=2 * LATE_MS, now_ms=2 * LATE_MS)
+    assert late.before_ms == 2 * LATE_MS - run.QUOTE_LIFE_MAX_MS
+
+
+def test_no_quote_outlives_what_the_archive_leaves_alone() -> None:
+    CheckoutSettings(quote_ttl_ms=run.QUOTE_LIFE_MAX_MS // 2)
+    with pytest.raises(Refusal, match="quote_ttl_ms"):
+        load_settings({}, None, {"checkout.quote_ttl_ms": str(run.QUOTE_LIFE_MAX_MS // 2 + 1)})
+
+
+def show(capsysbinary: pytest.CaptureFixture[bytes], *words: str) -> Any:
+    """What `tradepost order show` says."""
+    cli.app(["order", "show", *words, "--json"], result_action="return_value")
+    return json.loads(capsysbinary.readouterr().out)
+
+
+def test_an_archived_order_is_shown_as_it_was(
+    shop: Settings, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    folder, to = shop.server.data_dir, tmp_path / "archive"
+    found, _ = asyncio.run(looked_at(shop, store.page, store.START, GENES - 1, LATE_MS))
+    ids = [row["order_id"] for record in found for row in record.rows["orders"]]
+    before = {order_id: show(capsysbinary, order_id, "--data-dir", folder) for order_id in ids}
+    asyncio.run(archived(shop, to))
+    after = {}
+    for order_id in ids:
+        with contextlib.suppress(Refusal):  # the newest event keeps one in the database
+            after[order_id] = show(capsysbinary, order_id, "--archive", str(to))
+    assert len(after) == len(ids) - 1
+    assert after == {order_id: before[order_id] for order_id in after}
+    assert any(facts["returns"] for facts in after.values())
+    assert any(facts["payment"] for facts in after.values())
+    assert all(facts["timeline"] for facts in after.values())
+    with pytest.raises(Refusal, match=r"archive\.order_unknown"):
+        show(capsysbinary, ids[0], "--archive", str(tmp_path))
+    [part] = to.glob("part-*.gz")
+    part.write_bytes(part.read_bytes()[:-20])
+    with pytest.raises(Refusal, match=r"archive\.damaged"):
+        show(capsysbinary, ids[0], "--archive", str(to))

@@ -72,6 +72,27 @@ async def test_what_another_process_restocked_is_sold_by_the_next_request(
     assert await hints.confirm(wants(4)) is not None
 
 
+async def test_the_last_word_asks_the_database_only_where_a_hint_refuses(
+    db: SqliteStorage, database: Database, known: AskedHints
+) -> None:
+    hints = SoldOutHints(db, shared=known)
+    assert await hints.last_word([Demand(owner_id="", sku_id="sku_2", pool="shop", quantity=1)]) is None
+    assert database.reads == []
+    refusal = await hints.last_word(wants())
+    assert refusal is not None
+    assert database.reads == [[KEY]]
+    database.pieces[KEY] = 3
+    assert await hints.last_word(wants()) is None
+
+
+async def test_alone_the_memory_has_the_last_word(db: SqliteStorage) -> None:
+    hints = SoldOutHints(db)
+    assert await hints.last_word(wants()) is None
+    hints._note(Signal(SOLD_OUT, KEY, 0))
+    assert await hints.last_word(wants()) == hints.refuses(wants())
+    assert hints.refuses(wants()) is not None
+
+
 async def test_a_crowd_costs_few_reads(database: Database, known: AskedHints) -> None:
     answers = await asyncio.gather(*[known.ask([KEY]) for _ in range(200)])
     assert answers == [{KEY: 0}] * 200

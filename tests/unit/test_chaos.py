@@ -13,6 +13,7 @@ import pytest
 
 from tradepost.kernel.errors import Refusal
 from tradepost.surfaces.cli.chaos import chaos
+from tradepost.testing.chaos import run as chaos_run
 from tradepost.testing.chaos.clocks import HOOKS, VARIABLE, move_clock
 from tradepost.testing.chaos.crowd import Crowd
 from tradepost.testing.chaos.disk import BALLAST, BOUND, small_disk
@@ -20,6 +21,7 @@ from tradepost.testing.chaos.faults import FAULTS, PAIRS, chosen
 from tradepost.testing.chaos.model import Run, Trial
 from tradepost.testing.chaos.page import BARS_MAX, answers_of, render_page
 from tradepost.testing.chaos.proof import is_open
+from tradepost.testing.chaos.run import Options, watch_usual
 from tradepost.testing.chaos.timeline import (
     BIN_MS,
     Sample,
@@ -35,6 +37,7 @@ from tradepost.testing.torture.client import Ask
 from tradepost.testing.torture.crowd import Market
 from tradepost.testing.torture.goods import Good
 from tradepost.testing.torture.report import Check
+from tradepost.testing.torture.shop import ShopLost
 
 
 def steady(from_ms: int, to_ms: int, every_ms: int = 100) -> list[Sample]:
@@ -228,6 +231,23 @@ def test_a_crowd_at_a_closed_door_writes_down_that_nobody_answered() -> None:
             crowd.watch.now_ms()
     assert {one.status for one in crowd.watch.samples} == {0}
     assert not crowd.defects
+
+
+def test_no_fault_begins_before_the_shop_has_got_going(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chaos_run, "WARM_S_MIN", 0.05)
+    monkeypatch.setattr(chaos_run, "BACK_S", 0.2)
+    options = Options(seconds=0.05, rate=20)
+    market, good = Market(offers=("ofr_1",), buyers=("par_1",)), Good("ofr_1", "sku_1", "X")
+    crowd = Crowd([9], market, good, "going", 1, 2, options.rate)
+    found = trial()
+    with pytest.raises(ShopLost, match="proper answers a second"):
+        watch_usual(crowd, options, found)
+    crowd.watch.samples.extend(Sample(at, 1, 201) for at in range(0, 60_000, 10))
+    monkeypatch.setattr(crowd.watch, "now_ms", lambda: 50_000)
+    watch_usual(crowd, options, found)
+    assert found.from_ms == 50_000
+    assert found.usual_per_s > 50
+    assert found.usual_worst_ms == 1
 
 
 def test_the_command_lists_faults_without_servers(capsys: pytest.CaptureFixture[str]) -> None:

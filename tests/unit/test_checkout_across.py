@@ -229,3 +229,31 @@ async def test_an_order_is_not_opened_on_stock_that_was_given_back(shop: Shop, d
         await shop.place(token)
     assert await held(shop, odd) == [0]
     prove(shop)
+
+
+@pytest.mark.parametrize("code", ["inventory.contended", "version.conflict"])
+async def test_a_quote_that_met_another_writer_is_placed_at_the_next_try(
+    shop: Shop, db: TwoShards, code: str
+) -> None:
+    even, odd = await shop.offer(sku_gene=EVEN), await shop.offer(sku_gene=ODD)
+    _, token = await shop.quote((even, 1), (odd, 1))
+    db.refused["OPEN"] = Refusal(code, "another writer was quicker")
+    with pytest.raises(Refusal, match=code.replace(".", r"\.")):
+        await shop.place(token)
+    view, replayed = await shop.place(token)
+    assert (len(view.orders), replayed) == (1, False)
+    assert (await held(shop, even, odd), deadlines(shop)) == ([1, 1], 0)
+    prove(shop)
+
+
+async def test_buying_now_gives_back_at_once_what_it_held_when_it_met_another_writer(
+    shop: Shop, db: TwoShards
+) -> None:
+    even, odd = await shop.offer(1, sku_gene=EVEN), await shop.offer(1, sku_gene=ODD)
+    db.refused["OPEN"] = Refusal("inventory.contended", "another writer was quicker")
+    with pytest.raises(Refusal, match=r"inventory\.contended"):
+        await shop.buy((even, 1), (odd, 1))
+    assert await held(shop, even, odd) == [0, 0]
+    await shop.buy((even, 1), (odd, 1))
+    assert await held(shop, even, odd) == [1, 1]
+    prove(shop)

@@ -15,6 +15,7 @@ from tradepost.events import (
     dead_letters,
     read_stream,
     replay_dead_letter,
+    store,
     stream_page,
 )
 from tradepost.infra.storage.sqlite import SqliteStorage
@@ -377,3 +378,21 @@ async def test_the_log_of_one_aggregate(db: SqliteStorage, world: TestWorld) -> 
     order = world.mint("order", 7)
     await db.transact(0, emit, [row_of(order, 1, gene=7), row_of("x", 1), row_of(order, 2, gene=7)])
     assert [row.version for row in await db.read(0, aggregate_log, order)] == [1, 2]
+
+
+async def test_a_page_read_at_once_is_the_page_told_and_then_read(db: SqliteStorage) -> None:
+    kinds = [NOTED, "other.v1", "third.v1"]
+    await db.transact(0, emit, [row_of(f"a{n}", 1, kinds[n % 3]) for n in range(12)])
+    wanted = kinds[:2]
+    for after, span, limit in [
+        (0, 100, 100),
+        (0, 5, 100),
+        (0, 100, 3),
+        (7, 100, 3),
+        (12, 100, 3),
+        (20, 9, 9),
+    ]:
+        stretch = await db.read(0, store.look_ahead, after, wanted, span, limit)
+        rows = await db.read(0, store.scan, after, stretch.upto, limit, wanted)
+        assert await db.read(0, store.scan_ahead, after, wanted, span, limit) == (rows, stretch.upto)
+    assert await db.read(0, store.scan_ahead, 0, (), 100, 100) == ([], 12)

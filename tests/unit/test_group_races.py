@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tradepost.infra.storage.group import Call, TransactionLost, run_group
@@ -74,3 +75,43 @@ def test_a_lost_transaction_runs_as_a_whole() -> None:
     (first, second), _ = run(lost, other)
     assert (first.value, second.value) == ("found", "found")
     assert lost.runs == 2
+
+
+class Items:
+    """A handler that finds a key taken whenever `opening` says so, and counts what it was given."""
+
+    name = "test:ITEMS"
+    rows_of = None
+
+    def __init__(self, opening: Opening) -> None:
+        self.opening = opening
+        self.given: list[int] = []
+
+    def handle(self, tx: Any, items: Sequence[Any]) -> list[str]:
+        self.given.append(len(items))
+        return [self.opening(tx)] * len(items)
+
+
+def run_items(handler: Items, count: int) -> list[Call]:
+    engine, calls = StubEngine(), [Call(None, handler=handler, item=number) for number in range(count)]  # type: ignore[arg-type]
+    run_group(engine, calls)
+    return calls
+
+
+def test_an_item_alone_looks_again_as_those_of_a_bigger_batch_do() -> None:
+    alone = Items(Opening(2))
+    (call,) = run_items(alone, 1)
+    assert (call.value, call.error, alone.given) == ("found", None, [1, 1, 1])
+    pair = Items(Opening(2))
+    assert [one.value for one in run_items(pair, 2)] == ["found", "found"]
+
+
+def test_an_item_whose_key_stays_taken_is_told_so() -> None:
+    alone = Items(Opening(9))
+    (call,) = run_items(alone, 1)
+    assert isinstance(call.error, Taken)
+    assert alone.given == [1, 1, 1]
+    broken = Items(Opening(9, ValueError))
+    (call,) = run_items(broken, 1)
+    assert isinstance(call.error, ValueError)
+    assert broken.given == [1, 1], "only a race is worth another look"

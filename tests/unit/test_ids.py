@@ -12,6 +12,7 @@ from tradepost.kernel.ids import (
     cell_of,
     check_id,
     check_order_number,
+    compose_id,
     first_id_at,
     gene_for,
     gene_of,
@@ -135,3 +136,24 @@ def test_the_test_world_replays() -> None:
         two.mint("order", two.gene()) for _ in range(5)
     ]
     assert one.advance(5) == two.now_ms() + 5
+
+
+@pytest.mark.parametrize("gene", [0, 1, 511, 512, 1023])
+@pytest.mark.parametrize("cell", [0, 1, 63, 64, 255])
+@pytest.mark.parametrize("chance", [0, 1, (1 << 56) - 1, 0x5A_3C96_F00D_1234, 0xA5_0000_FFFF_9876])
+def test_an_id_of_drawn_letters_is_the_id_of_their_number(gene: int, cell: int, chance: int) -> None:
+    letters = "".join(ALPHABET[(chance >> shift) & 31] for shift in range(45, -5, -5))
+    six = chance >> 50
+    assert compose_id("ord", gene, START_MS, cell, six, letters) == mint_id(
+        "ord", gene, START_MS, cell, chance
+    )
+
+
+def test_the_system_draws_ids_that_differ_and_fit() -> None:
+    world = SystemWorld(cell=77)
+    minted = [world.mint("order", 700) for _ in range(2_000)]  # more than one draw from the system brings
+    assert len(set(minted)) == len(minted)
+    assert {(gene_of(each), cell_of(each)) for each in minted} == {(700, 77)}
+    assert all(check_id(each, "order") == each for each in minted)
+    for place in range(20, 30):
+        assert {each[place] for each in minted} == set(ALPHABET), "every letter is drawn at every place"

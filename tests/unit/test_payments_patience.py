@@ -57,3 +57,18 @@ async def test_who_stops_waiting_is_cancelled() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_task_that_waits_is_known_and_forgotten() -> None:
+    task = asyncio.current_task()
+    seen: list[bool] = []
+
+    async def look() -> str:
+        seen.append(PROVIDERS.is_waited_for_by(task))
+        await asyncio.sleep(0)
+        seen.append(PROVIDERS.is_waited_for_by(task))
+        return "told"
+
+    assert await call_provider(PROVIDERS, look()) == (True, "told")
+    assert await call_provider(PROVIDERS, _answer(10)) == (False, None)
+    assert (seen, PROVIDERS.is_waited_for_by(task)) == ([False, True], False)

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from tradepost.kernel.errors import Refusal
-from tradepost.services import RECIPES, compose, fleet, native, ports, processes, programs, vitess
+from tradepost.services import RECIPES, compose, fleet, mariadb, native, ports, processes, programs, vitess
 from tradepost.services.choice import choose, given_address
 from tradepost.services.credentials import secret_of
 from tradepost.services.model import How, Missing, Place, Recipe, Server, Stage, Unready
@@ -376,3 +376,43 @@ def test_ports_and_options_of_the_command_line() -> None:
         with pytest.raises(Refusal) as refused:
             wrong()
         assert refused.value.code == "settings.invalid"
+
+
+# --- memory ---
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "pool"),
+    [(256, "128M"), (512, "128M"), (2_048, "512M"), (8_192, "2048M"), (65_536, "2048M")],
+)
+def test_mariadb_gets_a_quarter_of_the_memory_within_bounds(memory_mb: int, pool: str) -> None:
+    assert mariadb.fit_buffer_pool(memory_mb) == pool
+
+
+def test_a_container_is_as_big_as_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = tmp_path / "memory.max"
+    monkeypatch.setattr(mariadb, "CGROUP_MEMORY", bound)
+    machine = mariadb.memory_mb()
+    bound.write_text("max\n")
+    assert mariadb.memory_mb() == machine > 200
+    bound.write_text(f"{200 << 20}\n")
+    assert mariadb.memory_mb() == 200
+
+
+@pytest.mark.parametrize("name", ["mariadb", "vitess"])
+def test_memory_is_fitted_unless_it_is_chosen(name: str, tmp_path: Path) -> None:
+    fitted = native.place_of(RECIPES[name], tmp_path, tmp_path)
+    assert fitted.options == mariadb.fit()
+    chosen = native.place_of(RECIPES[name], tmp_path, tmp_path, options={"buffer_pool": "3G"})
+    assert chosen.options == {"buffer_pool": "3G"}
+
+
+def test_a_container_is_told_the_options_of_its_server(tmp_path: Path) -> None:
+    options = {"buffer_pool": "3G", "log_size": "1G"}
+    place = native.place_of(RECIPES["mariadb"], tmp_path, tmp_path, options=options)
+    place.folder.mkdir()
+    told = compose._write_secrets(RECIPES["mariadb"], place).read_text().splitlines()
+    assert {"MARIADB_BUFFER_POOL=3G", "MARIADB_LOG_SIZE=1G", "MARIADB_SQL_PORT=13306"} <= set(told)
+    variables = Path(compose.compose_file() or "").read_text()
+    assert "${MARIADB_BUFFER_POOL:-" in variables
+    assert "${MARIADB_LOG_SIZE:-" in variables

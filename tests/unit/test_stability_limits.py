@@ -162,3 +162,12 @@ async def test_without_the_shared_cells_each_process_grants_its_part_and_no_new_
     clock.us += 60_000_000
     assert sum([await limiter.refuse(cells) is None for _ in range(10)]) == 5
     assert limiter.gauges()["limits_decided_alone"] == 11
+
+
+def test_a_limiter_says_by_what_a_route_is_counted() -> None:
+    rules: list[tuple[LimitRule, ...]] = [()]
+    limiter = Limiter(lambda: rules[0], lambda: 0)
+    assert limiter.asks("POST /v1/checkouts") == frozenset()
+    rules[0] = (rule("apps", By.APP), rule("hot", By.SKU, routes=["POST /v1/checkouts"]))
+    assert limiter.asks("POST /v1/checkouts") == {By.APP, By.SKU}
+    assert limiter.asks("GET /v1/offers") == {By.APP}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tradepost.app.archiving import archive_shop
+from tradepost.app.archiving import archive_shop, read_archived
 from tradepost.app.at_work import following, running
 from tradepost.app.copies import back_up, move_shop, open_reader, restore_from, rows_of
 from tradepost.app.opening import open_app, refuse_demo_keys, sandbox_secret, webhooks_to
@@ -36,6 +36,7 @@ __all__ = [
     "move_shop",
     "open_app",
     "open_reader",
+    "read_archived",
     "refuse_demo_keys",
     "restore_from",
     "rows_of",

@@ -126,6 +126,7 @@ def wire(parts: Parts) -> Platform:
             lines_max=settings.limits.lines_max,
             page_max=settings.limits.page_max,
             import_bytes_max=settings.limits.import_bytes_max,
+            deadline_ms=settings.server.request_deadline_ms,
         ),
         checks=vitals.checks,
         gauges=vitals.gauges,

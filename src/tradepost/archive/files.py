@@ -95,13 +95,10 @@ class Folder:
 
     def _check(self, file: Path, part: Part) -> list[Record]:
         try:
-            packed = file.read_bytes()
-            if hashlib.sha256(packed).hexdigest() != part.sha256:
-                raise ValueError("its digest differs")
-            records = [from_line(line) for line in gzip.decompress(packed).splitlines()]
+            records = [from_line(line) for line in _lines(file, part)]
             if digest_of(records) != part.records_digest:
                 raise ValueError("its records differ")
-        except (OSError, ValueError, EOFError, msgspec.MsgspecError) as error:
+        except (ValueError, msgspec.MsgspecError) as error:
             raise Refusal("archive.damaged", f"{file.name}: {error}.", field=str(file)) from error
         return records
 
@@ -122,15 +119,7 @@ class Folder:
             with manifest.open("r+b") as file:
                 file.truncate(len(whole))
                 os.fsync(file.fileno())
-        for line in whole.splitlines():
-            try:
-                entry = _line(line)
-            except msgspec.MsgspecError as error:
-                raise Refusal("archive.damaged", f"{MANIFEST}: {error}.", field=str(manifest)) from error
-            if isinstance(entry, Part):
-                self.parts[entry.number] = entry
-            else:
-                self.done[entry.number] = entry
+        self.parts, self.done = read_entries(whole, manifest)
 
     def _remove_unfinished(self) -> None:
         known = {part.file for part in self.parts.values()}
@@ -154,6 +143,58 @@ def open_folder(path: Path) -> Iterator[Folder]:
         except BlockingIOError:
             raise Refusal("archive.in_use", f"{path} is being written.", field="to") from None
         yield Folder(path)
+
+
+def read_entries(whole: bytes, manifest: Path) -> tuple[dict[int, Part], dict[int, Done]]:
+    """What whole lines of a manifest say, by number. Raises Refusal `archive.damaged`."""
+    parts: dict[int, Part] = {}
+    done: dict[int, Done] = {}
+    for line in whole.splitlines():
+        try:
+            entry = _line(line)
+        except msgspec.MsgspecError as error:
+            raise Refusal("archive.damaged", f"{MANIFEST}: {error}.", field=str(manifest)) from error
+        if isinstance(entry, Part):
+            parts[entry.number] = entry
+        else:
+            done[entry.number] = entry
+    return parts, done
+
+
+def find_order(path: Path, order_id: str) -> Record:
+    """The checkout of an archived order, from a folder that others may be writing. Reads every part, newest first.
+
+    Raises Refusal `archive.order_unknown`, and `archive.damaged` for a part that is not what was written.
+    """
+    manifest = path / MANIFEST
+    if not manifest.is_file():
+        raise _unknown(f"{path} holds no archive.")
+    text = manifest.read_bytes()
+    parts, done = read_entries(text[: text.rfind(b"\n") + 1], manifest)
+    for number, part in sorted(parts.items(), reverse=True):
+        stayed = done[number].stayed if number in done else ()
+        for line in _lines(path / part.file, part):
+            if order_id.encode() not in line:
+                continue
+            record = from_line(line)
+            named = any(row["order_id"] == order_id for row in record.rows.get("orders", ()))
+            if named and record.checkout_id not in stayed:
+                return record
+    raise _unknown(f"{path} does not hold {order_id[:60]}.")
+
+
+def _unknown(detail: str) -> Refusal:
+    return Refusal("archive.order_unknown", detail, field="order_id")
+
+
+def _lines(file: Path, part: Part) -> list[bytes]:
+    try:
+        packed = file.read_bytes()
+        if hashlib.sha256(packed).hexdigest() != part.sha256:
+            raise ValueError("its digest differs")
+        return gzip.decompress(packed).splitlines()
+    except (OSError, ValueError, EOFError) as error:
+        raise Refusal("archive.damaged", f"{file.name}: {error}.", field=str(file)) from error
 
 
 def digest_of(records: Sequence[Record]) -> str:

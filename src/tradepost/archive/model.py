@@ -27,6 +27,11 @@ declare_problems(
             "Another archiving writes this folder",
             "Wait until it ends, or name another folder.",
         ),
+        "archive.order_unknown": (
+            Kind.NOT_FOUND,
+            "The archive does not hold this order",
+            "Look in the database (tradepost order show without --archive), or name another folder.",
+        ),
         "archive.damaged": (
             Kind.INTERNAL,
             "The archive does not hold what its manifest says",

@@ -18,6 +18,9 @@ from tradepost.kernel.ids import GENES, gene_of
 from tradepost.kernel.tx import Storage, Tx
 from tradepost.trade import ledger
 
+QUOTE_LIFE_MAX_MS = 2 * 86_400_000
+"""A quote lives a day at most (settings); as long again for clocks that differ. Until then it could be placed once
+more, were the checkout that stands for it gone."""
 PART_CHECKOUTS = 1_000
 PART_BYTES = 32 << 20
 SLICE_ROWS = 1_000
@@ -36,8 +39,10 @@ async def archive(
 ) -> ArchiveReport:
     """Move every finished checkout that nothing happened to since `before_ms` into the folder.
 
+    What was touched within a quote's longest life stays whatever the limit; the report tells the limit that was kept.
     Raises Refusal `archive.damaged`, and `storage.*` when the database does not answer: run it again then.
     """
+    before_ms = min(before_ms, now_ms - QUOTE_LIFE_MAX_MS)
     report = ArchiveReport(folder=str(folder.path), before_ms=before_ms)
     for part in folder.unfinished():
         report.resumed += 1

@@ -117,6 +117,15 @@ Name = tuple[int, str, str]
 START: Name = (0, "", "")
 
 
+def put_back(tx: Tx, rows: Rows) -> None:
+    """Enter the rows of a record as they lay, into a database that holds none of them: for looking at it."""
+    for table, owned in rows.items():
+        assert table in COLUMNS
+        for row in owned:
+            marks = ", ".join("?" * len(row))
+            tx.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+
+
 def count_placed(tx: Tx, before_ms: int) -> int:
     """Checkouts of this shard placed before a moment."""
     sql = "SELECT COUNT(*) FROM checkouts WHERE state = 'PLACED' AND placed_at_ms < ?"

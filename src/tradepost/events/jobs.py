@@ -17,7 +17,9 @@ KEPT_MS = 30 * 86_400_000
 EVERY_MS = 60_000
 LOOKED_AT_MAX = 2_000
 """Events looked at in one turn of the sweep that forgets them."""
-TIMELINES = tuple(f"{PREFIXES[kind]}_" for kind in ("order", "payment", "refund", "dispute", "package", "return"))
+TIMELINES = tuple(
+    f"{PREFIXES[kind]}_" for kind in ("order", "payment", "refund", "dispute", "package", "return")
+)
 """Logs that belong to an order: they leave with it, into the archive."""
 
 OldRows = Callable[[Tx, int, int, int], list[Row]]

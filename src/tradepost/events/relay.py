@@ -67,13 +67,30 @@ class Relay:
         if not await self._hold_lease():
             return 0
         after = self._cursor
+        if self._bus.is_shared and not self._local.types:
+            return await self._pass_on(after)
         stretch = await self._db.read(self.shard, store.look_ahead, after, self._types, SPAN, PAGE_ROWS)
         if stretch.types:
             await self._deliver(after, stretch)
-        elif stretch.upto - self._written > SKIPPED_MAX or (self._is_late and stretch.upto == after):
-            await self._advance(stretch.upto)
+        else:
+            await self._skip(after, stretch.upto)
         self._cursor = stretch.upto
         return stretch.upto - after
+
+    async def _pass_on(self, after: int) -> int:
+        """The step of a relay whose events all go to a shared bus: page and rows are one read."""
+        rows, upto = await self._db.read(self.shard, store.scan_ahead, after, self._types, SPAN, PAGE_ROWS)
+        if rows:
+            await self._bus.publish(self.shard, rows, upto)
+            await self._settle(upto)
+        else:
+            await self._skip(after, upto)
+        self._cursor = upto
+        return upto - after
+
+    async def _skip(self, after: int, upto: int) -> None:
+        if upto - self._written > SKIPPED_MAX or (self._is_late and upto == after):
+            await self._advance(upto)
 
     async def _deliver(self, after: int, stretch: store.Stretch) -> None:
         """Local consumers first; where nobody else waits for the stretch, the cursor moves in their commit."""
@@ -91,8 +108,12 @@ class Relay:
         if others:
             rows = await self._db.read(self.shard, store.scan, after, stretch.upto, PAGE_ROWS, others)
             await self._bus.publish(self.shard, rows, stretch.upto)
+        await self._settle(stretch.upto)
+
+    async def _settle(self, upto: int) -> None:
+        """Write the cursor behind what was published, behind a shared bus a little later."""
         if not self._bus.is_shared or self._world.now_ms() - self._written_at_ms > LATE_MS:
-            await self._advance(stretch.upto)
+            await self._advance(upto)
         else:
             self._is_late = True
 

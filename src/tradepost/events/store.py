@@ -63,6 +63,15 @@ def look_ahead(tx: Tx, after: int, types: Sequence[str], span: int, limit: int) 
     return Stretch(frozenset(row[0] for row in rows), rows[-1][1] if len(rows) == limit else upto)
 
 
+def scan_ahead(tx: Tx, after: int, types: Sequence[str], span: int, limit: int) -> tuple[list[EventRow], int]:
+    """The events of the stretch that `look_ahead` would tell of, and its end: one read where all of them go on."""
+    upto = min(head(tx), after + span)
+    if upto <= after or not types:
+        return [], max(after, upto)
+    rows = scan(tx, after, upto, limit, types)
+    return rows, rows[-1].sequence if len(rows) == limit else upto
+
+
 def scan(
     tx: Tx,
     after: int,

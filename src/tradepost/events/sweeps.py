@@ -13,6 +13,8 @@ from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 
 SWEEP_ROWS = 256
+FINISH_S = 3.0
+"""A stop waits so long for sweeps that run; a proof of the books takes minutes, and comes again."""
 
 log = logging.getLogger("tradepost.events")
 
@@ -50,8 +52,16 @@ class Sweeps:
         self._running.pop(place, None)
 
     async def finish(self) -> None:
-        """Wait for the sweeps that run."""
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        """Wait for the sweeps that run, 3 s at most; then they are called off, which their acts survive."""
+        running = set(self._running.values())
+        if not running:
+            return
+        _, late = await asyncio.wait(running, timeout=FINISH_S)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning("%s sweeps were called off", len(late))
+            await asyncio.wait(late, timeout=FINISH_S)
 
     async def step(self, shard: int) -> int:
         """Run the sweeps that are due on a shard; how many rows they dealt with. A failing one waits its turn."""

@@ -57,6 +57,24 @@ def _time_letters(now_ms: int) -> str:
     return "".join(_PAIRS[(now_ms >> shift) & 1023] for shift in (40, 30, 20, 10, 0))
 
 
+@functools.lru_cache(maxsize=2 * GENES)
+def _middle_letters(gene: int, cell: int) -> tuple[str, ...]:
+    """Letters 11 to 16 of an id by its two and its four random bits, together six: 64 texts."""
+    return tuple(
+        [
+            f"{_PAIRS[448 | (gene >> 4)]}"
+            f"{_PAIRS[((gene & 15) << 6) | (six >> 4) << 4 | 8 | (cell >> 6)]}"
+            f"{_PAIRS[((cell & 63) << 4) | (six & 15)]}"
+            for six in range(64)
+        ]
+    )
+
+
+def compose_id(prefix: str, gene: int, now_ms: int, cell: int, six: int, letters: str) -> str:
+    """As `mint_id`, the 56 random bits given as an integer of six bits and ten letters of the alphabet."""
+    return f"{prefix}_{_time_letters(now_ms)}{_middle_letters(gene, cell)[six]}{letters}"
+
+
 def mint_id(prefix: str, gene: int, now_ms: int, cell: int, chance: int) -> str:
     """The id with these parts. `chance` brings 56 random bits; the caller draws them from its World."""
     return (

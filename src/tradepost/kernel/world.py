@@ -6,7 +6,12 @@ import os
 import time
 from typing import Protocol
 
-from tradepost.kernel.ids import GENES, PREFIXES, mint_id
+from tradepost.kernel.ids import ALPHABET, GENES, PREFIXES, compose_id
+
+_POOL_BYTES = 4096
+_TO_LETTERS = bytes(ord(ALPHABET[byte & 31]) for byte in range(256))
+_ID_BYTES = 11
+"""One byte for the six random bits in the middle of an id, ten for its last letters."""
 
 
 class World(Protocol):
@@ -36,6 +41,9 @@ class SystemWorld:
         self.cell = cell
         self._pool = b""
         self._at = 0
+        self._letters = ""
+        self._sixes = b""
+        self._letters_at = 0
 
     def now_ms(self) -> int:
         """Milliseconds since 1970 UTC by the system clock."""
@@ -43,13 +51,25 @@ class SystemWorld:
 
     def mint(self, kind: str, gene: int) -> str:
         """A new unguessable id; see `kernel.ids` for its layout."""
-        return mint_id(PREFIXES[kind], gene, self.now_ms(), self.cell, self.chance(56))
+        at = self._letters_at
+        if at + _ID_BYTES > len(self._letters):
+            self._sixes, at = os.urandom(_POOL_BYTES), 0
+            self._letters = self._sixes.translate(_TO_LETTERS).decode("ascii")
+        self._letters_at = end = at + _ID_BYTES
+        return compose_id(
+            PREFIXES[kind],
+            gene,
+            time.time_ns() // 1_000_000,
+            self.cell,
+            self._sixes[at] & 63,
+            self._letters[at + 1 : end],
+        )
 
     def chance(self, bits: int) -> int:
         """Bits from the operating system, drawn 4 KB at a time."""
         size = (bits + 7) // 8
         if self._at + size > len(self._pool):
-            self._pool, self._at = os.urandom(4096), 0
+            self._pool, self._at = os.urandom(_POOL_BYTES), 0
         drawn = int.from_bytes(self._pool[self._at : self._at + size], "big")
         self._at += size
         return drawn >> (size * 8 - bits)

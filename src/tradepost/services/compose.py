@@ -139,10 +139,11 @@ def take_down(place: Place, purge: bool, progress: Progress) -> bool:
 
 
 def _write_secrets(recipe: Recipe, place: Place) -> Path:
-    """The variables that compose.yaml reads: the password and ports of this server."""
+    """The variables that compose.yaml reads: the password, ports and options of this server."""
     prefix = recipe.name.upper()
     lines = [f"{prefix}_PASSWORD={secret_of(place.folder)}"]
     lines += [f"{prefix}_{purpose.upper()}_PORT={port}" for purpose, port in place.ports.items()]
+    lines += [f"{prefix}_{option.upper()}={value}" for option, value in place.options.items()]
     path = place.folder / "compose.env"
     write_private(path, "\n".join(lines) + "\n")
     return path

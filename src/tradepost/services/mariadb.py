@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -12,9 +13,13 @@ from tradepost.services.credentials import secret_of, write_private
 from tradepost.services.model import Missing, Place, Progress, Recipe, Stage
 from tradepost.services.programs import missing_of, need, run_build
 
+BUFFER_POOL_MIN_MB = 128
+BUFFER_POOL_MAX_MB = 2048
+"""More is for a machine of its own: --option mariadb.buffer_pool=8G."""
 DATABASE = "tradepost"
 USER = "tradepost"
 SQL_PORT = 13306
+CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 PACKAGES = (("mariadbd", "mariadb-server-core"), ("mariadb-install-db", "mariadb-server-core"))
 
 _CONF = """\
@@ -42,6 +47,7 @@ skip-log-bin
 innodb_buffer_pool_size = {buffer_pool}
 innodb_log_file_size = {log_size}
 innodb_lock_wait_timeout = 5
+innodb_print_all_deadlocks = 1
 innodb_autoinc_lock_mode = 2
 max_connections = 300
 max_allowed_packet = 64M
@@ -86,7 +92,7 @@ def database_stage(place: Place, progress: Progress, *, port: str, scope: str, s
             folder=folder,
             socket=socket_of(folder),
             port=place.ports[port],
-            buffer_pool=place.options.get("buffer_pool", "128M"),
+            buffer_pool=place.options.get("buffer_pool", f"{BUFFER_POOL_MIN_MB}M"),
             log_size=place.options.get("log_size", "96M"),
             user="user = root" if me == "root" else "",
         ),
@@ -102,6 +108,26 @@ def database_stage(place: Place, progress: Progress, *, port: str, scope: str, s
         binds={port: place.ports[port]},
         patience_s=120,
     )
+
+
+def fit_buffer_pool(memory_mb: int) -> str:
+    """The buffer pool for a machine with so much memory that it shares with the shop: a quarter, 128M to 2G."""
+    return f"{min(max(memory_mb // 4, BUFFER_POOL_MIN_MB), BUFFER_POOL_MAX_MB)}M"
+
+
+def fit() -> dict[str, str]:
+    """The options that suit this machine."""
+    return {"buffer_pool": fit_buffer_pool(memory_mb())}
+
+
+def memory_mb() -> int:
+    """The memory of this machine, or of the container this runs in."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    try:
+        bound = CGROUP_MEMORY.read_text("ascii").strip()
+    except OSError:
+        return machine
+    return min(machine, int(bound) >> 20) if bound.isdigit() else machine
 
 
 def _install(folder: Path, me: str) -> None:
@@ -148,4 +174,5 @@ RECIPE = Recipe(
     environment="TRADEPOST_STORAGE__URL",
     schemes=("mysql", "mariadb"),
     sentence="orders, stock and money, flushed at every commit",
+    fit=fit,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -117,7 +117,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     `settle` is run on a server that answers, in a container too: what it must hold before anybody uses it. Both
     must be able to run again over their own result. `fetch` builds or downloads what can be kept in the cache, so that
     a later start is quick and needs no network. `check` asks a running server by its own protocol, given its
-    address, and raises Unready.
+    address, and raises Unready. `fit` gives the options that suit this machine, where the caller chooses no others.
     """
 
     name: str
@@ -132,6 +132,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     settle: Callable[[Place, Progress], None] = nothing_more
     fetch: Callable[[Place, Progress], None] = nothing_more
     compose: bool = True
+    fit: Callable[[], Mapping[str, str]] = dict
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,7 +43,8 @@ def place_of(
         purpose: (wanted or {}).get(purpose, kept.get(purpose, default))
         for purpose, default in recipe.ports.items()
     }
-    return Place(name=recipe.name, folder=folder, cache=cache, ports=chosen, options=dict(options or {}))
+    fitting = {**recipe.fit(), **(options or {})}
+    return Place(name=recipe.name, folder=folder, cache=cache, ports=chosen, options=fitting)
 
 
 def bring_up(recipe: Recipe, place: Place, progress: Progress, *, die_with_parent: bool = False) -> Server:

@@ -16,8 +16,13 @@ from tradepost.services.model import Progress, Server
 from tradepost.services.ports import reserve_ports
 from tradepost.services.programs import cache_folder, need
 
-QUICK: Mapping[str, Mapping[str, str]] = {"rocketmq": {"jvm": "-XX:TieredStopAtLevel=1"}}
-"""What tests choose unless they say otherwise: a JVM that starts with a quarter less work and peaks lower."""
+QUICK: Mapping[str, Mapping[str, str]] = {
+    "mariadb": {"buffer_pool": "128M"},
+    "vitess": {"buffer_pool": "128M"},
+    "rocketmq": {"jvm": "-XX:TieredStopAtLevel=1"},
+}
+"""What tests choose unless they say otherwise: little memory, for many run side by side, and a JVM that starts with a
+quarter less work and peaks lower."""
 PORTS_APART = 16
 """Room beside each chosen port: RocketMQ's broker also takes its port - 2 and + 1."""
 

@@ -51,6 +51,15 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         bool,
         Meta(description="API processes only answer: relays, consumers and timers run in `tradepost work`."),
     ] = False
+    request_deadline_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=600_000,
+            description="Longest wait for an answer in ms, but for bulk operations; then 503 `request.deadline`, while"
+            " the work goes on. Waiting for a payment provider comes on top. 0 is no bound.",
+        ),
+    ] = 10_000
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

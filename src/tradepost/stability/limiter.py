@@ -9,7 +9,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.stability.cache import CacheDown
 from tradepost.stability.gathering import Crowded
 from tradepost.stability.gcra import Cell
-from tradepost.stability.limits import Asker, Exceeded, LimitRule, LimitTable, LocalCells, refuse_exceeded
+from tradepost.stability.limits import Asker, By, Exceeded, LimitRule, LimitTable, LocalCells, refuse_exceeded
 
 SHUT_MAX = 10_000
 
@@ -49,13 +49,20 @@ class Limiter:
         self.exceeded = 0
         self.alone = 0
 
+    def asks(self, route: str) -> frozenset[By]:
+        """By what the limits in force count requests of a route: empty for a request that need not be looked at."""
+        return self._in_force().asks(route)
+
     def cells(self, asker: Asker) -> list[Cell]:
         """What the limits in force ask of this request; empty when none is about it."""
+        return self._in_force().cells(asker)
+
+    def _in_force(self) -> LimitTable:
         rules = self._limits()
         if rules is not self._table.rules:
             self._table = LimitTable(rules)
             self._shut.clear()
-        return self._table.cells(asker) if rules else []
+        return self._table
 
     async def refuse(self, cells: Sequence[Cell]) -> Refusal | None:
         """The refusal `limit.exceeded`, or None and every cell was charged."""

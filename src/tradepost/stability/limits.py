@@ -113,6 +113,12 @@ class LimitTable:
         for route in dict.fromkeys(route for _, routes in self._picks for route in routes):
             here = [pick for (_, routes), pick in self._picks.items() if route in routes]
             self._by_route[route] = [*self._everywhere, *here]
+        self._asks = {route: _counted_by(picks) for route, picks in self._by_route.items()}
+        self._asks_everywhere = _counted_by(self._everywhere)
+
+    def asks(self, route: str) -> frozenset[By]:
+        """By what requests of a route are counted."""
+        return self._asks.get(route, self._asks_everywhere)
 
     def cells(self, asker: Asker) -> list[Cell]:
         """The cells of a request, each once. Of more than 256 SKUs the first 256 are counted."""
@@ -123,6 +129,10 @@ class LimitTable:
             for subject in _subjects(by, asker)
             for name, interval_us, span_us in (named.get(subject, general) if named else general)
         ]
+
+
+def _counted_by(picks: Iterable[Pick]) -> frozenset[By]:
+    return frozenset([by for by, _, _ in picks])
 
 
 def _subjects(by: By, asker: Asker) -> Iterable[str]:

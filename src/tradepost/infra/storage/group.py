@@ -248,7 +248,8 @@ def _run_work(engine: Engine, call: Call) -> None:
             return
 
 
-def _run_batch(engine: Engine, calls: Sequence[Call]) -> None:
+def _run_batch(engine: Engine, calls: Sequence[Call], *, again: bool = True) -> None:
+    """Run a batch behind a savepoint, its halves when it fails, and an item alone once more after `Taken`."""
     engine.savepoint()
     try:
         results = _handle(engine, calls)
@@ -258,7 +259,10 @@ def _run_batch(engine: Engine, calls: Sequence[Call]) -> None:
     except Exception as error:
         engine.undo()
         if len(calls) == 1:
-            calls[0].error = error
+            if again and isinstance(error, Taken):
+                _run_batch(engine, calls, again=False)
+            else:
+                calls[0].error = error
             return
         middle = len(calls) // 2
         _run_batch(engine, calls[:middle])

@@ -113,16 +113,18 @@ class MysqlTx:
     ) -> list[Row]:
         """See `kernel.tx.Tx.query_keys`."""
         wanted = text.in_order(keys)
-        ending = " FOR UPDATE" if lock and self._locks else ""
+        locks = lock and self._locks
         rows: list[Row] = []
         for start in range(0, len(wanted), KEYS_SLICE):
             self.statements += 1
             piece = wanted[start : start + KEYS_SLICE]
             # a list is locked key by key in its order; a join may lock more, in an order of its own
-            if self.derived != "-" and not ending and len(piece) >= text.DRIVEN_ROWS_MIN:
+            if locks:
+                bound = text.lock_keys(sql, columns, piece, params)
+            elif self.derived != "-" and len(piece) >= text.DRIVEN_ROWS_MIN:
                 bound = text.driven_keys(sql, columns, piece, params, self.derived)
             else:
-                bound = text.bind_keys(sql, columns, piece, params) + ending
+                bound = text.bind_keys(sql, columns, piece, params)
             rows += self.run([bound])[0]
         return rows
 

@@ -148,4 +148,5 @@ RECIPE = Recipe(
     sentence="the same database over many machines; here four shards in one process",
     fetch=fetch,
     compose=False,
+    fit=mariadb.fit,
 )

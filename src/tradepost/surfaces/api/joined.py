@@ -8,6 +8,7 @@ of the loop leave together at its end, so that a client with many connections wa
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -28,7 +29,7 @@ LINE_BYTES_MAX = 256
 REFUSING_S = 1.0
 """So long after a refusal requests are looked at before they are parsed."""
 _LENGTH = b"\r\ncontent-length: "
-_NEGOTIATES = (b"\r\nconnection", b"\r\nexpect", b"\r\nupgrade", b"\r\ntransfer-encoding", b"\n ", b"\n\t")
+_find_negotiation = re.compile(rb"\n(?:connection|expect|upgrade|transfer-encoding|[ \t])").search
 RefuseEarly = Callable[[bytes, bytes], bytes | None]
 _CYCLES_OWN = (b"connection", b"transfer-encoding")
 
@@ -78,7 +79,7 @@ def name_plain(data: bytes) -> tuple[bytes, bytes] | None:
         return None
     head = data[line : end + 2].lower()
     start = head.find(_LENGTH)
-    if start < 0 or head.count(b"\ncontent-length") > 1 or any(name in head for name in _NEGOTIATES):
+    if start < 0 or head.count(b"\ncontent-length") > 1 or _find_negotiation(head):
         return None
     digits = head[start + len(_LENGTH) : head.find(b"\r", start + 2)]
     if not digits.isdigit() or len(data) != end + 4 + int(digits):

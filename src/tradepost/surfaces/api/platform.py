@@ -67,6 +67,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     page_max: int = 200
     import_bytes_max: int = 64 << 20
     key_wait_ms: int = 5_000
+    deadline_ms: int = 10_000
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,10 @@ from contextlib import suppress
 import msgspec
 
 from tradepost.kernel.errors import Refusal
-from tradepost.stability.limits import Asker
+from tradepost.stability.limiter import Limiter
+from tradepost.stability.limits import Asker, By
 from tradepost.surfaces.api import raw
+from tradepost.surfaces.api.deadlines import Deadlines, Waiting
 from tradepost.surfaces.api.degrading import refuse_or_pass
 from tradepost.surfaces.api.metrics import Meter
 from tradepost.surfaces.api.once import InFlight
@@ -35,6 +37,7 @@ class Server:
         self.platform = platform
         self.meter = Meter(platform.board)
         self._in_flight = InFlight()
+        self._deadlines = Deadlines(platform.limits.deadline_ms, platform.providers, self._tell_late)
         self._switches = platform.switches
         self._shed: dict[int, tuple[int, bytes, Headers]] = {}
         self._shed_bytes: dict[int, bytes] = {}
@@ -56,16 +59,32 @@ class Server:
         scope[ROUTE] = operation.path
         admission, priority = self.platform.admission, operation.priority
         if admission is None or priority is None:
-            await self._serve(operation, path, scope, receive, send, started)
-            return
-        shed = admission.decide(priority, started)
-        if shed is not None:
-            await self._send_shed(operation, shed, send, started)
-            return
+            admission = None
+        else:
+            shed = admission.decide(priority, started)
+            if shed is not None:
+                await self._send_shed(operation, shed, send, started)
+                return
+        waiting = self._deadlines.begin(operation, send, started)
         try:
-            await self._serve(operation, path, scope, receive, send, started)
+            status, body, media_type, headers = await self.answer(operation, path, scope, receive)
+            if waiting.late:
+                return
+            self._deadlines.end(waiting)
+            self.meter.count(operation.path, status, time.perf_counter() - started)
+            if self._switches.active:
+                headers = [*headers, self._switches.header]
+            with suppress(OSError):
+                if isinstance(body, bytes):
+                    await raw.send_answer(send, status, body, media_type, headers)
+                else:
+                    await raw.send_pieces(send, status, body, media_type, headers)
+        except raw.Disconnected:
+            return
         finally:
-            admission.done(priority, started, time.perf_counter())
+            self._deadlines.end(waiting)
+            if admission is not None and priority is not None:
+                admission.done(priority, started, time.perf_counter())
 
     def refuse_early(self, operation: Operation) -> bytes | None:
         """The bytes of the refusal that admission has for this operation now, made once; None when there is room."""
@@ -92,27 +111,12 @@ class Server:
             await raw.send_answer(send, status, problem, PROBLEM_JSON, headers)
         self.meter.count(operation.path, status, time.perf_counter() - started)
 
-    async def _serve(
-        self,
-        operation: Operation,
-        path: Mapping[str, str],
-        scope: raw.Scope,
-        receive: raw.Receive,
-        send: raw.Send,
-        started: float,
-    ) -> None:
-        try:
-            status, body, media_type, headers = await self.answer(operation, path, scope, receive)
-        except raw.Disconnected:
-            return
-        self.meter.count(operation.path, status, time.perf_counter() - started)
-        if self._switches.active:
-            headers = [*headers, self._switches.header]
+    async def _tell_late(self, waiting: Waiting) -> None:
+        """Answer for a request that goes on; its own answer is kept under its key and sent to whoever repeats it."""
+        status, problem, headers = render_problem(self._deadlines.refusal(waiting), waiting.trace)
+        self.meter.count(waiting.operation.path, status, time.perf_counter() - waiting.started)
         with suppress(OSError):
-            if isinstance(body, bytes):
-                await raw.send_answer(send, status, body, media_type, headers)
-            else:
-                await raw.send_pieces(send, status, body, media_type, headers)
+            await raw.send_answer(waiting.send, status, problem, PROBLEM_JSON, headers)
 
     async def answer(
         self, operation: Operation, path: Mapping[str, str], scope: raw.Scope, receive: raw.Receive
@@ -153,7 +157,11 @@ class Server:
     async def _read(
         self, operation: Operation, path: Mapping[str, str], scope: raw.Scope, receive: raw.Receive
     ) -> Call:
-        principal = ANYBODY if operation.public else await self._authenticate(operation, scope)
+        principal = ANYBODY
+        if not operation.public:
+            token, keyring = raw.read_token(scope), self.platform.keyring
+            found = keyring.peek(token) or await keyring.find(token)
+            principal = require(found, scope=operation.scope, roles=operation.roles)
         key = raw.read_key(scope) if operation.keyed else ""
         limits = self.platform.limits
         body, decoded = b"", None
@@ -164,8 +172,11 @@ class Server:
             if operation.body is not None:
                 is_form = operation.accepts == (FORM,)
                 decoded = (raw.decode_query if is_form else raw.decode_body)(operation.body, body)
-        if self.platform.limiter is not None and operation.priority is not None:
-            await self._limit(operation, principal, scope, decoded)
+        limiter = self.platform.limiter
+        if limiter is not None and operation.priority is not None:
+            asked = limiter.asks(operation.route)
+            if asked:
+                await self._limit(limiter, asked, operation, principal, scope, decoded)
         query = None if operation.query is None else raw.decode_query(operation.query, scope["query_string"])
         return Call(
             platform=self.platform,
@@ -180,11 +191,16 @@ class Server:
         )
 
     async def _limit(
-        self, operation: Operation, principal: Principal, scope: raw.Scope, body: object
+        self,
+        limiter: Limiter,
+        asked: frozenset[By],
+        operation: Operation,
+        principal: Principal,
+        scope: raw.Scope,
+        body: object,
     ) -> None:
         """Raise Refusal `limit.exceeded` when one of the limits of this request says no."""
-        limiter, party = self.platform.limiter, principal.party_id
-        assert limiter is not None
+        party, skus = principal.party_id, operation.skus
         cells = limiter.cells(
             Asker(
                 operation.route,
@@ -192,15 +208,9 @@ class Server:
                 buyer=party if principal.role in (Role.BUYER, Role.GUEST) else "",
                 seller=party if principal.role == Role.SELLER else "",
                 ip=(scope.get("client") or ("",))[0],
-                skus=operation.skus(self.platform, body) if operation.skus is not None else (),
+                skus=skus(self.platform, body) if skus is not None and By.SKU in asked else (),
             )
         )
         refusal = await limiter.refuse(cells) if cells else None
         if refusal is not None:
             raise refusal
-
-    async def _authenticate(self, operation: Operation, scope: raw.Scope) -> Principal:
-        token = raw.read_token(scope)
-        keyring = self.platform.keyring
-        principal = keyring.peek(token) or await keyring.find(token)
-        return require(principal, scope=operation.scope, roles=operation.roles)

@@ -22,7 +22,8 @@ LAG_EVENTS_MAX = 250_000
 class Vitals:
     """Reads when it is asked and not before.
 
-    Anybody may ask for readiness, so its answer is kept for a second: it costs a commit. `further` adds checks.
+    Anybody may ask for readiness, so its answer is kept for a second: it costs a commit. So are the numbers of the
+    database, and scrapes that come together share one look. `further` adds checks.
     `relay_is_vital` is for a process that must relay by itself; elsewhere events wait and traffic is welcome.
     """
 
@@ -49,6 +50,9 @@ class Vitals:
         self._asking = asyncio.Lock()
         self._known: Mapping[str, bool] = {}
         self._known_until = 0.0
+        self._counting = asyncio.Lock()
+        self._counted: list[Sample] = []
+        self._counted_until = 0.0
 
     async def checks(self) -> Mapping[str, bool]:
         """`storage` commits within 2 s, `relay` is led by somebody and not too far behind, and the further ones."""
@@ -101,21 +105,28 @@ class Vitals:
         return True
 
     async def gauges(self) -> list[Sample]:
-        """Queues and backlogs; those of the database are left out while it cannot be read."""
+        """Queues of this moment, and backlogs of the last second; these are left out while they cannot be read."""
         found = [Sample("sold_out_hints", len(self._hints))]
         if self._depth is not None:
             found.append(Sample("write_queue_depth", self._depth()))
+        loop = asyncio.get_running_loop()
+        async with self._counting:
+            if loop.time() >= self._counted_until:
+                self._counted = await self._count()
+                self._counted_until = loop.time() + REMEMBER_S
+        return [*found, *self._counted]
+
+    async def _count(self) -> list[Sample]:
         try:
             async with asyncio.timeout(ANSWER_S):
                 backlogs = await self._backlogs()
                 oldest = [await self._oldest(shard, backlog) for shard, backlog in enumerate(backlogs)]
                 owed = [await self._db.read(shard, owed_by) for shard in range(self._db.shards)]
         except (Refusal, TimeoutError):
-            return found
+            return []
         now_ms = self._world.now_ms()
         since_ms = min((at_ms for at_ms in oldest if at_ms), default=now_ms)
         return [
-            *found,
             Sample("outbox_lag_events", sum(self._lag(shard, one) for shard, one in enumerate(backlogs))),
             Sample("outbox_lag_seconds", max(0, now_ms - since_ms) / 1000),
             Sample("deliveries_waiting", sum(backlog.waiting for backlog in backlogs)),

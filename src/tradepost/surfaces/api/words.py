@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from tradepost.kernel.money import Money, price_to_major
 from tradepost.kernel.tx import Storage
 
 T = TypeVar("T")
+MONEY_REMEMBERED = 4_096
 
 Id = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9_.-]+$")]
 Text = Annotated[str, Meta(max_length=2_000)]
@@ -60,6 +62,7 @@ class PriceView(msgspec.Struct, frozen=True, kw_only=True):
     segment: str = ""
 
 
+@lru_cache(MONEY_REMEMBERED)
 def money(amount_minor: int, currency: str) -> Money:
     """An amount with its currency."""
     return Money(amount_minor, currency)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 import uvloop
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tradepost.app import archive_shop, database_path
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.world import SystemWorld
 from tradepost.settings import Settings
 from tradepost.surfaces.cli.output import errors, moment, print_facts, print_json
+from tradepost.surfaces.cli.progress import bar
 from tradepost.surfaces.cli.serve import read_settings
 
 DAY_MS = 86_400_000
@@ -31,7 +31,8 @@ def archive(
 
     With an order go its checkout, payment, refunds, packages, returns, journal and timeline. What leaves is written,
     synced and read back first; a closing row in the journal keeps every balance. Killed anywhere, the same command
-    goes on. Stop the server of a shop on one file first; a shop on servers may run.
+    goes on. Stop the server of a shop on one file first; a shop on servers may run. What is younger than two days
+    stays in any case: its quote might be placed once more.
 
     Parameters
     ----------
@@ -51,16 +52,14 @@ def archive(
     before_ms = _limit(before, settings, now_ms)
     if not settings.storage.url and not database_path(settings).exists():
         raise Refusal("storage.not_found", f"{database_path(settings)} does not exist.", field="data_dir")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True) as shown:
-        bar = shown.add_task("archiving", total=None)
+    with bar("archiving", remaining=True) as show:
         report = uvloop.run(
             archive_shop(
                 settings,
                 to,
                 before_ms,
                 now_ms,
-                lambda done, total: shown.update(bar, completed=done, total=total),
+                lambda done, total: show(completed=done, total=total),
             )
         )
     if json:
@@ -68,7 +67,7 @@ def archive(
         return
     facts = msgspec.structs.asdict(report)
     print_facts("Archived", {name.replace("_", " "): value for name, value in facts.items()})
-    errors.print(f"Nothing happened since {moment(before_ms)} to what left.")
+    errors.print(f"Nothing happened since {moment(report.before_ms)} to what left.")
 
 
 def _limit(before: str, settings: Settings, now_ms: int) -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tradepost.surfaces.cli.output import console, errors, print_json, print_table
+from tradepost.surfaces.cli.progress import bar
 from tradepost.testing.bench import MEASUREMENTS, ON_SERVERS, Bench, Figure, Options, run_bench, run_profile
 from tradepost.testing.bench.charts import number
 
@@ -56,19 +56,10 @@ def bench(
     if profile:
         _show_profile(out, json=json)
         return
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=errors,
-        transient=True,
-        disable=json,
-    ) as progress:
-        bar = progress.add_task("preparing", total=None)
+    with bar("preparing", hidden=json) as show:
 
         def heard(name: str, done: int, whole: int) -> None:
-            progress.update(bar, description=name or "done", completed=done, total=whole)
+            show(description=name or "done", completed=done, total=whole)
 
         found = run_bench(Options(out=out, quick=quick, only=only, servers=servers), heard)
     if json:

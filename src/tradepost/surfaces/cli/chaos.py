@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tradepost.kernel.errors import Refusal
 from tradepost.surfaces.cli.output import FAILED, console, errors, print_json, print_table
+from tradepost.surfaces.cli.progress import bar
 from tradepost.testing.chaos.faults import FAULTS, PAIRS, chosen
 from tradepost.testing.chaos.model import Run, Trial
 from tradepost.testing.chaos.page import answers_of, shown_s, write_page
@@ -69,19 +69,10 @@ def chaos(
     from tradepost.testing.chaos.run import Options, run_chaos
 
     options = Options(seed=seed, seconds=seconds, freeze_s=freeze_seconds, rate=rate)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=errors,
-        transient=True,
-        disable=json,
-    ) as progress:
-        bar = progress.add_task("starting servers", total=len(trials))
+    with bar("starting servers", len(trials), hidden=json) as show:
 
         def heard(text: str, done: int, whole: int) -> None:
-            progress.update(bar, description=text[:60], completed=done, total=whole)
+            show(description=text[:60], completed=done, total=whole)
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended
         run = run_chaos(trials, options, heard)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import uvloop
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tradepost.app import database_path, move_shop, rows_of
-from tradepost.surfaces.cli.output import console, errors, print_json, print_table
+from tradepost.surfaces.cli.output import console, print_json, print_table
+from tradepost.surfaces.cli.progress import bar
 from tradepost.surfaces.cli.serve import read_settings
 
 
@@ -38,14 +38,11 @@ def migrate_data(
         Print JSON instead of a table.
     """
     settings = read_settings(config, overrides={"server.data_dir": data_dir})
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=errors, transient=True
-    ) as shown:
-        rows = 2 * rows_of(database_path(settings))  # each is copied once and read back once
-        bar = shown.add_task("copying and comparing", total=rows)
+    rows = 2 * rows_of(database_path(settings))  # each is copied once and read back once
+    with bar("copying and comparing", rows, remaining=True) as show:
 
         def advance(table: str, rows: int) -> None:
-            shown.update(bar, advance=rows, description=table)
+            show(advance=rows, description=table)
 
         reports = uvloop.run(move_shop(settings, to, advance, resume=resume))
     if json:

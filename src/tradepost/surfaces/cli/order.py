@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import uvloop
 
-from tradepost.app import open_reader
+from tradepost.app import open_reader, read_archived
 from tradepost.events import aggregate_log
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.ids import check_id, gene_of
@@ -19,7 +20,12 @@ from tradepost.trade import aftersales, fulfilment, orders, payments
 
 
 def show(
-    order_id: str, *, data_dir: str | None = None, config: Path | None = None, json: bool = False
+    order_id: str,
+    *,
+    archive: Path | None = None,
+    data_dir: str | None = None,
+    config: Path | None = None,
+    json: bool = False,
 ) -> None:
     """Show an order: its lines, states, payment, packages, returns and timeline. Works while the server runs.
 
@@ -27,6 +33,8 @@ def show(
     ----------
     order_id
         The order's id (ord_...).
+    archive
+        The folder it was archived into; the order is read from there, and nothing is brought back.
     data_dir
         Folder of the database.
     config
@@ -34,17 +42,27 @@ def show(
     json
         Print JSON instead of tables.
     """
-    settings = read_settings(config, overrides={"server.data_dir": data_dir})
-    reader = open_reader(settings)
-    try:
-        gene = gene_of(check_id(order_id, "order"))
-        facts = reader.read(reader.shard_of(gene), _facts, order_id)
-    finally:
-        reader.close()
+    facts = _read(order_id, config, data_dir) if archive is None else _read_archived(order_id, archive)
     if json:
         print_json(facts)
     else:
         _print(facts)
+
+
+def _read(order_id: str, config: Path | None, data_dir: str | None) -> dict[str, Any]:
+    reader = open_reader(read_settings(config, overrides={"server.data_dir": data_dir}))
+    try:
+        check_id(order_id, "order")
+        found: dict[str, Any] = reader.read(reader.shard_of(gene_of(order_id)), _facts, order_id)
+    finally:
+        reader.close()
+    return found
+
+
+def _read_archived(order_id: str, archive: Path) -> dict[str, Any]:
+    check_id(order_id, "order")
+    found: dict[str, Any] = uvloop.run(read_archived(archive, order_id, _facts))
+    return found
 
 
 def _facts(tx: Tx, order_id: str) -> dict[str, Any]:

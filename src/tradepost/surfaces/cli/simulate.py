@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from tradepost.surfaces.cli.output import FAILED, console, errors, print_facts, print_json
+from tradepost.surfaces.cli.progress import bar
 from tradepost.testing.simulation import FAULTS, Report, run_steps
 from tradepost.testing.simulation import simulate as run
 
@@ -46,19 +45,10 @@ def simulate(
     """
     chosen = _read_faults(faults)
     lines: list[str] = []
-    with Progress(
-        TextColumn("simulating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=errors,
-        transient=True,
-        disable=json,
-    ) as progress:
-        bar = progress.add_task("steps", total=steps)
+    with bar("simulating", steps, hidden=json) as show:
 
         def heard() -> None:
-            progress.advance(bar)
+            show(advance=1)
 
         if replay is not None:
             report = run_steps(

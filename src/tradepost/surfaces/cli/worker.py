@@ -43,6 +43,8 @@ YIELD_S = 0.002
 """How long a worker with more connections lets another take one, before it takes it itself."""
 GC_YOUNG = 50_000
 
+RefuseEarly = Callable[[bytes, bytes], bytes | None]
+"""See `surfaces.api.joined`, which is loaded only where HTTP is spoken."""
 OpenWorker = Callable[[Settings, int], AbstractAsyncContextManager[AsgiApp | None]]
 """`open_worker(settings, number)`: opens what one process needs, gives its application, closes it in the end."""
 
@@ -166,7 +168,12 @@ class Front:
     def __init__(self, app: AsgiApp, neighbours: Neighbours) -> None:
         self._app = app
         self._neighbours = neighbours
+        self._early: RefuseEarly = getattr(app, "refuse_early", lambda method, url: None)
         self.draining = False
+
+    def refuse_early(self, method: bytes, url: bytes) -> bytes | None:
+        """As the application's; a draining worker answers itself, so that it can let the connection go."""
+        return None if self.draining else self._early(method, url)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI connection."""

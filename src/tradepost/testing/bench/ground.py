@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tradepost import services
+from tradepost.services import mariadb
 from tradepost.testing.bench.shop import Shop
 
 OPTIONS: Mapping[str, Mapping[str, str]] = {
-    "mariadb": {"buffer_pool": "512M", "log_size": "1G"},
+    "mariadb": {**mariadb.fit(), "log_size": "1G"},
+    "vitess": mariadb.fit(),
     "rocketmq": {"jvm": ""},
 }
-"""Room for the rows of a run and for the log of its orders between two checkpoints; every commit is flushed. The
-broker's JVM may compile as well as it can, which tests do without."""
+"""The memory that `tradepost services up` gives, and room for the log of a run's orders between two checkpoints; every
+commit is flushed. The broker's JVM may compile as well as it can, which tests do without."""
 
 
 class Ground:

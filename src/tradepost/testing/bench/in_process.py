@@ -18,6 +18,7 @@ from tradepost.app import App, database_path
 from tradepost.infra.storage.group import Call, run_group
 from tradepost.infra.storage.sqlite import SqliteStorage
 from tradepost.infra.storage.sqlite_engine import SqliteEngine, connect_writer
+from tradepost.kernel.tx import Storage
 from tradepost.testing.bench.driving import Tally
 from tradepost.testing.bench.goals import make_figure
 from tradepost.testing.bench.model import Figure, Pace, Series
@@ -73,7 +74,7 @@ async def _storage(shop: Shop, pace: Pace) -> Found:
     for lap in range(pace.rounds):
         share = placements[lap :: pace.rounds]
         for group in GROUPS:
-            found[group].append(await _place_all(path, share, group, pace.storage_s))
+            found[group].append(await _placed_on_a_copy(path, share, group, pace.storage_s))
     statements = [_count_statements(path, placements[:size]) for size in COUNTED]
     shutil.rmtree(folder)
     best = {group: median(values) for group, values in found.items()}
@@ -106,11 +107,20 @@ def _statements(counts: Sequence[int]) -> Figure:
     )
 
 
-async def _place_all(path: Path, placements: Sequence[Any], group: int, seconds: float) -> float:
-    """Orders a second of 256 callers that each place one after the other, on a copy of the file."""
+async def _placed_on_a_copy(path: Path, placements: Sequence[Any], group: int, seconds: float) -> float:
+    """Orders a second on a copy of the file."""
     copy = path.with_name(f"group-{group}.db")
     shutil.copyfile(path, copy)
     db = SqliteStorage(copy, group_max=group)
+    try:
+        return await place_all(db, placements, seconds)
+    finally:
+        await db.close()
+        copy.unlink()
+
+
+async def place_all(db: Storage, placements: Sequence[Any], seconds: float) -> float:
+    """Orders a second of 256 callers that each place one after the other at the storage port."""
     waiting, done = iter(placements), 0
     gc.collect()
     began = time.perf_counter()
@@ -125,10 +135,7 @@ async def _place_all(path: Path, placements: Sequence[Any], group: int, seconds:
                 return
 
     await asyncio.gather(*[call() for _ in range(CALLERS)])
-    rate = done / (time.perf_counter() - began)
-    await db.close()
-    copy.unlink()
-    return rate
+    return done / (time.perf_counter() - began)
 
 
 def _count_statements(path: Path, placements: Sequence[Any]) -> int:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 import msgspec
 
-from tradepost.infra.storage.mysql import MysqlStorage
+from tradepost.infra.storage.opening import open_storage
 from tradepost.testing.bench.driving import Tally
 from tradepost.testing.bench.goals import make_figure
 from tradepost.testing.bench.ground import Ground
-from tradepost.testing.bench.in_process import CALLERS, PLACE, make_placements
+from tradepost.testing.bench.in_process import make_placements, place_all
 from tradepost.testing.bench.model import Pace
 from tradepost.testing.bench.over_http import Found, placing_figures, whole_figure
 from tradepost.testing.bench.shop import Plan, opened
@@ -80,33 +79,19 @@ async def _lap(ground: Ground, plan: Plan, seconds: float, run: str) -> tuple[fl
     async with opened(shop.template, shop.database) as app:
         placements = await make_placements(app, plan, int(seconds * LIKELY_PER_S) + 2 * few, run)
     url = shop.database
-    alone = await _place_all(url, placements[:few], BATCHED_WRITERS, 1, seconds)
-    crowded = await _place_all(url, placements[few : 2 * few], NAIVE_WRITERS, 1, seconds)
-    grouped = await _place_all(url, placements[2 * few :], BATCHED_WRITERS, BATCHED_GROUP, seconds)
+    alone = await _placed(url, placements[:few], BATCHED_WRITERS, 1, seconds)
+    crowded = await _placed(url, placements[few : 2 * few], NAIVE_WRITERS, 1, seconds)
+    grouped = await _placed(url, placements[2 * few :], BATCHED_WRITERS, BATCHED_GROUP, seconds)
     return alone, crowded, grouped
 
 
-async def _place_all(
-    url: str, placements: Sequence[Any], writers: int, group_max: int, seconds: float
-) -> float:
-    """Orders a second of 256 callers that each place one after the other."""
-    db = MysqlStorage(url, writers=writers, group_max=group_max)
-    waiting, done = iter(placements), 0
-    began = time.perf_counter()
-    until = began + seconds
-
-    async def call() -> None:
-        nonlocal done
-        for placement in waiting:
-            await db.batch(0, PLACE, placement)
-            done += 1
-            if time.perf_counter() > until:
-                return
-
-    await asyncio.gather(*[call() for _ in range(CALLERS)])
-    rate = done / (time.perf_counter() - began)
-    await db.close()
-    return rate
+async def _placed(url: str, placements: Sequence[Any], writers: int, group_max: int, seconds: float) -> float:
+    """Orders a second with so many writers and calls a commit."""
+    db = open_storage(url, writer="thread", writers=writers, group_max=group_max)
+    try:
+        return await place_all(db, placements, seconds)
+    finally:
+        await db.close()
 
 
 def measure_config_push(ground: Ground, tally: Tally, pace: Pace) -> Found:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import gc
+import pkgutil
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -20,14 +22,6 @@ from tradepost.testing.bench.in_process import measure_quotes, measure_storage
 from tradepost.testing.bench.layers import Layers, measure_layers, profile_placing
 from tradepost.testing.bench.machine import look_at_machine
 from tradepost.testing.bench.model import Bench, Heard, Options, Pace
-from tradepost.testing.bench.on_servers import (
-    measure_config_push,
-    measure_mariadb,
-    measure_mariadb_whole,
-    measure_storage_port,
-    measure_vitess,
-)
-from tradepost.testing.bench.over_broker import measure_broker
 from tradepost.testing.bench.over_http import (
     Found,
     measure_capture,
@@ -39,7 +33,6 @@ from tradepost.testing.bench.over_http import (
     measure_whole,
     measure_writers,
 )
-from tradepost.testing.bench.overload import measure_overload
 from tradepost.testing.bench.page import render_page
 from tradepost.testing.bench.postings import measure_postings
 from tradepost.testing.bench.promoting import measure_promotions
@@ -67,16 +60,19 @@ MEASUREMENTS: dict[str, Callable[[Shop, Tally, Pace], Found]] = {
 }
 """What `--only` names, in the order in which it is measured."""
 
-ON_SERVERS: dict[str, Callable[[Ground, Tally, Pace], Found]] = {
-    "mariadb": measure_mariadb,
-    "mariadb-whole": measure_mariadb_whole,
-    "mariadb-storage": measure_storage_port,
-    "overload": measure_overload,
-    "vitess": measure_vitess,
-    "config": measure_config_push,
-    "broker": measure_broker,
+_HOME = "tradepost.testing.bench"
+_MYSQL, _BROKER = ("pymysql",), ("pymysql", "rocketmq")
+ON_SERVERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mariadb": (f"{_HOME}.on_servers:measure_mariadb", _MYSQL),
+    "mariadb-whole": (f"{_HOME}.on_servers:measure_mariadb_whole", _MYSQL),
+    "mariadb-storage": (f"{_HOME}.on_servers:measure_storage_port", _MYSQL),
+    "overload": (f"{_HOME}.overload:measure_overload", _MYSQL),
+    "vitess": (f"{_HOME}.on_servers:measure_vitess", _MYSQL),
+    "config": (f"{_HOME}.on_servers:measure_config_push", ()),
+    "broker": (f"{_HOME}.over_broker:measure_broker", _BROKER),
 }
-"""The same for what needs servers, which are started here where they can be."""
+"""The same for what needs servers, which are started here where they can be, and the clients it needs for them. It is
+imported when its turn comes: whoever has only the clients of a file measures that."""
 SERVERS_MAX_S = 900.0
 """After so long no further figure on servers is begun."""
 
@@ -86,7 +82,8 @@ PREPARING = "preparing the shop"
 def run_bench(options: Options, heard: Heard) -> Bench:
     """Measure, then write bench.json and bench.html into the folder `out`. A missed goal is no failure.
 
-    A figure whose servers cannot be started here is named with the reason among the failures.
+    A figure whose servers cannot be started here, or whose clients are not installed, is named with the reason among
+    the failures.
     """
     _rest_collector()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -112,7 +109,7 @@ def run_bench(options: Options, heard: Heard) -> Bench:
                     elif time.monotonic() - began > SERVERS_MAX_S:
                         raise TimeoutError(f"the run had taken {SERVERS_MAX_S:.0f} s already")
                     else:
-                        figures, series = ON_SERVERS[name](ground, tally, pace)
+                        figures, series = _measure_on_servers(name, ground, tally, pace)
                 except Exception as error:
                     bench.failures[name] = f"{type(error).__name__}: {error}"[:500]
                 else:
@@ -126,6 +123,18 @@ def run_bench(options: Options, heard: Heard) -> Bench:
     _sum_up(bench, tally, time.monotonic() - began)
     write_bench(bench, options.out)
     return bench
+
+
+def _measure_on_servers(name: str, ground: Ground, tally: Tally, pace: Pace) -> Found:
+    path, clients = ON_SERVERS[name]
+    lacking = [client for client in clients if find_spec(client) is None]
+    if lacking:
+        told = (
+            f"it needs the production set, for {' and '.join(lacking)}: pip install 'tradepost[production]'"
+        )
+        raise ImportError(told)
+    measure: Callable[[Ground, Tally, Pace], Found] = pkgutil.resolve_name(path)
+    return measure(ground, tally, pace)
 
 
 def _sum_up(bench: Bench, tally: Tally, elapsed_s: float) -> None:

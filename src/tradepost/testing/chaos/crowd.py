@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 
 from tradepost.testing.chaos.timeline import Sample
 from tradepost.testing.torture.client import Ask, Client, Unanswered
-from tradepost.testing.torture.crowd import ADDRESS, METHODS, Market, Visitor
+from tradepost.testing.torture.crowd import ADDRESS, METHODS, Market, Visitor, side_by_side
 from tradepost.testing.torture.goods import PRICE_MINOR, Good
 
 PATIENCE_S = 20.0
@@ -123,7 +124,6 @@ class Crowd:
         rate: float,
     ) -> None:
         self.watch = Watch()
-        self._stop = threading.Event()
         self._every_s = size / rate
         self.defects: list[str] = []
         self.shoppers = []
@@ -131,24 +131,13 @@ class Crowd:
             turned = [*ports[number % len(ports) :], *ports[: number % len(ports)]]
             client = WatchedClient(turned, self.watch)
             self.shoppers.append(Shopper(client, market, good, f"{name}-{number}", seed))
-        self._threads = [
-            threading.Thread(target=self._shop, args=(number, shopper), daemon=True)
-            for number, shopper in enumerate(self.shoppers)
-        ]
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> AbstractContextManager[None]:
         """The crowd shops inside and has gone after, at most PATIENCE_S later."""
-        for thread in self._threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in self._threads:
-                thread.join()
-            for shopper in self.shoppers:
-                shopper.client.close()
+        return side_by_side(
+            [partial(self._shop, number, shopper) for number, shopper in enumerate(self.shoppers)],
+            [shopper.client for shopper in self.shoppers],
+        )
 
     def asks(self) -> list[Ask]:
         """Everything that was asked under a key."""
@@ -158,9 +147,9 @@ class Crowd:
         """Acknowledged orders that could not be found when they were read."""
         return [text for shopper in self.shoppers for text in shopper.missing]
 
-    def _shop(self, number: int, shopper: Shopper) -> None:
+    def _shop(self, number: int, shopper: Shopper, stop: threading.Event) -> None:
         due = time.monotonic() + self._every_s * number / len(self.shoppers)
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
+        while not stop.wait(max(0.0, due - time.monotonic())):
             try:
                 shopper.act()
             except Unanswered:

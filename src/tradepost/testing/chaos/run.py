@@ -29,6 +29,8 @@ SETTLE_S = 100.0
 WARM_SHARE = 0.75
 """Share of the length of a fault for which it is watched how things usually are."""
 WARM_S_MIN = 2.0
+GOING_SHARE = 0.2
+"""Proper answers for each action begun, below which the shop has not got going: nothing is usual yet."""
 
 Heard = Callable[[str, int, int], None]
 """Told what is going on, how many trials are done, and of how many."""
@@ -151,12 +153,7 @@ def _hurt(
     trial: Trial,
     now: Callable[[], None],
 ) -> None:
-    warm_s = max(WARM_S_MIN, options.seconds * WARM_SHARE)
-    pause(warm_s)
-    trial.from_ms = crowd.watch.now_ms()
-    usual_from_ms = trial.from_ms // 3
-    trial.usual_per_s = round(timeline.rate_per_s(crowd.watch.samples, usual_from_ms, trial.from_ms), 1)
-    trial.usual_worst_ms = timeline.worst_ms(list(crowd.watch.samples))
+    watch_usual(crowd, options, trial)
     now()
     undoing = [(length_of(fault, options), fault.begin(ground)) for fault in faults]
     began = time.monotonic()
@@ -164,6 +161,25 @@ def _hurt(
         pause(max(0.0, began + lasts_s - time.monotonic()))
         end()
     trial.to_ms = crowd.watch.now_ms()
+
+
+def watch_usual(crowd: Crowd, options: Options, trial: Trial) -> None:
+    """See how things usually are; a shop that just opened is given time to get going. Raises ShopLost."""
+    warm_s = max(WARM_S_MIN, options.seconds * WARM_SHARE)
+    watched_ms = int(warm_s * 1000) * 2 // 3
+
+    def is_going() -> bool:
+        now_ms = crowd.watch.now_ms()
+        rate = timeline.rate_per_s(list(crowd.watch.samples), now_ms - watched_ms, now_ms)
+        trial.from_ms, trial.usual_per_s = now_ms, round(rate, 1)
+        return rate >= options.rate * GOING_SHARE
+
+    pause(warm_s)
+    if not wait_until(is_going, BACK_S):
+        raise ShopLost(
+            f"before the fault only {trial.usual_per_s} proper answers a second for {BACK_S:.0f} s"
+        )
+    trial.usual_worst_ms = timeline.worst_ms(list(crowd.watch.samples))
 
 
 def length_of(fault: Fault, options: Options) -> float:

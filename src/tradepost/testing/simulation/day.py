@@ -89,6 +89,8 @@ def run_day(day: Day, heard: Callable[[], None] = lambda: None) -> DayReport:
         loop.run_until_complete(run.live())
     except (Deadlock, Livelock) as error:
         run.fail(f"{type(error).__name__.lower()}: {error}")
+    except Refusal as refusal:  # while the town was opened or cleared up: nobody else would say so
+        run.fail(f"crashed day: {refusal.code}: {refusal.detail}")
     finally:
         logger.removeHandler(ears)
         logger.propagate = spreads

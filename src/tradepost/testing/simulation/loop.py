@@ -13,10 +13,12 @@ class Deadlock(RuntimeError):
 
 
 class Livelock(RuntimeError):
-    """Somebody keeps busy without time passing: on a real machine a core would burn."""
+    """Somebody keeps busy without time passing, or for ever: on a real machine a core would burn."""
 
 
 SPINS_MAX = 50_000
+ROUNDS_MAX = 5_000_000
+"""Turns of one loop: fifty times those of the longest day there is, some minutes of a real core."""
 
 
 class _Clockwork(selectors.BaseSelector):
@@ -25,6 +27,7 @@ class _Clockwork(selectors.BaseSelector):
     def __init__(self) -> None:
         self.now_us = 0
         self._spins = 0
+        self._rounds = 0
         self._keys: dict[Any, selectors.SelectorKey] = {}
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -42,6 +45,9 @@ class _Clockwork(selectors.BaseSelector):
         if timeout is None:
             raise Deadlock("nothing is scheduled")
         self._spins += 1
+        self._rounds += 1
+        if self._rounds > ROUNDS_MAX:
+            raise Livelock(f"{ROUNDS_MAX} rounds, and no end")
         if self._spins > SPINS_MAX:
             raise Livelock(f"{SPINS_MAX} rounds at the same moment")
         if timeout > 0:
@@ -54,7 +60,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """Deterministic asyncio: callbacks run in order, timers fire at once when nothing else is to do.
 
     Raises out of `run_until_complete` Deadlock when nothing is scheduled any more, and Livelock when everybody is
-    busy but time stands still.
+    busy but time stands still, or when it has turned 5,000,000 times.
     """
 
     def __init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import pkgutil
 import sqlite3
 from collections import deque
@@ -21,6 +22,7 @@ from tradepost.infra.storage.group import (
     Call,
     TransactionLost,
     overloaded,
+    refuse_group,
     run_group,
 )
 from tradepost.infra.storage.sqlite_engine import SqliteEngine, SqliteTx
@@ -31,6 +33,7 @@ from tradepost.testing.simulation.weather import Weather
 
 BEFORE = "before"
 AFTER = "after"
+log = logging.getLogger("tradepost.simulation")
 
 
 class PowerCut(BaseException):
@@ -181,6 +184,11 @@ class MemoryStorage:
         except PowerCut:
             self._on_cut()
             return
+        except Exception as error:
+            log.exception("group commit broke")  # a finding: see `day._Ears`
+            self._databases.engines[shard].rollback()
+            signals = []
+            refuse_group(group, error)
         self._answers[shard].append((signals, group))
         self._loop.call_later(self._weather.answer_s(), self._answer, shard)
 

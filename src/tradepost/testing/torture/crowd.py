@@ -6,8 +6,9 @@ import itertools
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -158,29 +159,40 @@ class Visitor:
         return ask
 
 
+@contextmanager
+def side_by_side(
+    visits: Sequence[Callable[[threading.Event], None]], clients: Sequence[Client]
+) -> Iterator[None]:
+    """Run each visit on a thread of its own while the block runs, then set its event, wait for all and hang up.
+
+    A visit looks at its event at least between two requests: the wait is one request's patience long at most.
+    """
+    stop = threading.Event()
+    threads = [threading.Thread(target=visit, args=(stop,), daemon=True) for visit in visits]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        for client in clients:
+            client.close()
+
+
 class Crowd:
     """Visitors on threads, each with its connection, until told to stop or until nobody answers any more."""
 
     def __init__(self, port: int, market: Market, name: str, seed: int, size: int) -> None:
-        self._stop = threading.Event()
         self.visitors = [Visitor(Client(port), market, f"{name}-{number}", seed) for number in range(size)]
-        self._threads = [
-            threading.Thread(target=self._visit, args=(visitor,), daemon=True) for visitor in self.visitors
-        ]
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> AbstractContextManager[None]:
         """The crowd acts inside and has gone after."""
-        for thread in self._threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in self._threads:
-                thread.join()
-            for visitor in self.visitors:
-                visitor.client.close()
+        return side_by_side(
+            [partial(_visit, visitor) for visitor in self.visitors],
+            [visitor.client for visitor in self.visitors],
+        )
 
     def asks(self) -> list[Ask]:
         """Everything that was asked under a key so far, by whomever."""
@@ -190,9 +202,10 @@ class Crowd:
         """How often each code was answered."""
         return sum((visitor.refusals for visitor in self.visitors), Counter())
 
-    def _visit(self, visitor: Visitor) -> None:
-        while not self._stop.is_set():
-            try:
-                visitor.act()
-            except Unanswered:
-                return
+
+def _visit(visitor: Visitor, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            visitor.act()
+        except Unanswered:
+            return

@@ -137,7 +137,7 @@ async def _refuse_sold_out(context: Context, wants: Sequence[Want], request: Req
         for view in (views[want.offer_id],)
         for component in view.components
     ]
-    refusal = context.hints.refuses(demands) and await context.hints.confirm(demands)
+    refusal = await context.hints.last_word(demands)
     if refusal is None:
         return
     asked = Asked(

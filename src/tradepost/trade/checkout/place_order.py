@@ -21,6 +21,9 @@ from tradepost.trade.checkout.views import decode_view, find_checkout
 
 UNSETTLED = ("storage.unavailable", "storage.overloaded")
 """Refusals after which the same request is to be repeated: its holds stay until their deadline."""
+CONTENDED = ("inventory.contended", "version.conflict")
+"""Another writer was quicker, nothing was decided: a quote is placed again under its ids, so they are not buried.
+Buying now mints new ids at each try; holds of the old ones would only be in its own way."""
 
 
 async def place_order(context: Context, placement: Placement) -> tuple[CheckoutView, bool]:
@@ -35,7 +38,7 @@ async def place_order(context: Context, placement: Placement) -> tuple[CheckoutV
 
 async def _place(context: Context, placement: Placement) -> tuple[CheckoutView, bool]:
     demands = placement.hold.demands
-    hinted = context.hints.refuses(demands) and await context.hints.confirm(demands)
+    hinted = await context.hints.last_word(demands) if context.hints else None
     if hinted is not None and await context.earlier.find(placement) is None:
         raise hinted
     home = context.db.shard_of(placement.gene)
@@ -71,7 +74,7 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
     except Refusal as refusal:
         if not held and redeeming.is_of_limit(refusal):
             raise  # nothing is held and nobody was told: another bucket may be tried under the same ids
-        known = refusal.code not in UNSETTLED
+        known = not is_unsettled(refusal.code, placement.quoted)
         stands = known and await _give_up(context, placement, home, held)
         if stands and refusal.code != "idempotency.key_reused":
             return Placed(placement.buyer_id, placement.checkout_id, True)
@@ -92,6 +95,11 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
     confirmed = inventory.Confirmed(placement.checkout_id, genes)
     await asyncio.gather(*[_confirm(context, shard, confirmed) for shard in held])
     return placed
+
+
+def is_unsettled(code: str, quoted: bool) -> bool:
+    """Whether the checkout of a refused placement may still come to stand. Pure."""
+    return code in UNSETTLED or (quoted and code in CONTENDED)
 
 
 async def _confirm(context: Context, shard: int, confirmed: inventory.Confirmed) -> None:

@@ -63,6 +63,14 @@ class SoldOutHints:
         hints = self._available if self._shared is None else self._shared
         return _refuse(hints, demands) if hints else None
 
+    async def last_word(self, demands: Iterable[Demand]) -> Refusal | None:
+        """`refuses`, and where processes share hints only what `confirm` then says too."""
+        demands = list(demands)
+        refusal = self.refuses(demands)
+        if refusal is None or self._shared is None:
+            return refusal
+        return await self.confirm(demands)
+
     async def confirm(self, demands: Iterable[Demand]) -> Refusal | None:
         """The same by what stands for every process at this moment: the last word before a refusal is given."""
         demands = list(demands)

@@ -18,8 +18,9 @@ async def call_provider(providers: Providers, call: Coroutine[Any, Any, T]) -> t
             pause = call.send(None)  # a timer costs more than a provider in this process takes to answer
         except StopIteration as answered:
             return True, answered.value
-        async with asyncio.timeout(providers.call_timeout_ms / 1000):
-            return True, await _Rest(call, pause)
+        with providers.waited_for():
+            async with asyncio.timeout(providers.call_timeout_ms / 1000):
+                return True, await _Rest(call, pause)
     except Exception:
         return False, None
 

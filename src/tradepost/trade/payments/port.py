@@ -5,9 +5,11 @@ Facts are cumulative ("captured so far"), so hearing one twice, late or out of o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -183,6 +185,7 @@ class Providers:
         self._by_name = {provider.name: provider for provider in providers}
         self._ignored = dict.fromkeys(self._by_name, 0)
         self.call_timeout_ms = call_timeout_ms
+        self._waiting: set[Any] = set()
 
     def of(self, name: str) -> PaymentProvider:
         """The provider of this name. Raises Refusal `payments.provider_unknown`."""
@@ -200,6 +203,20 @@ class Providers:
         """Add a provider that is made later than the others; one of its name gives way."""
         self._by_name[provider.name] = provider
         self._ignored.setdefault(provider.name, 0)
+
+    @contextmanager
+    def waited_for(self) -> Iterator[None]:
+        """Note that the present task waits for a provider inside."""
+        task = asyncio.current_task()
+        self._waiting.add(task)
+        try:
+            yield
+        finally:
+            self._waiting.discard(task)
+
+    def is_waited_for_by(self, task: Any) -> bool:
+        """Whether this task waits for a provider just now."""
+        return task in self._waiting
 
     def note_ignored(self, name: str) -> None:
         """Count a genuine webhook of this provider that needed nothing here."""

@@ -1,4 +1,4 @@
-"""Invoices as issued, the counters of their numbers, and the legal parties that issue them. All on the seller's gene."""
+"""Invoices as issued, counters of their numbers, legal parties that issue them: all on the seller's gene."""
 
 from __future__ import annotations
 
