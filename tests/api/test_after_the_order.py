@@ -149,7 +149,8 @@ async def test_a_refund_that_failed_is_asked_again(shop: Shop) -> None:
         shop.world.advance(3_600_000)
         await shop.platform.runtime.drain()
     assert len(await waiting(shop)) == 1, "refused again, so an operator is asked again"
-    assert (await shop.operator.post(path[:-1] + "x/retry")).status in (400, 404)
+    unknown = path[:-1] + ("0" if path.endswith("x") else "x")
+    assert (await shop.operator.post(f"{unknown}/retry")).status in (400, 404)
     assert (await shop.seller.get("/v1/refund-tasks")).code == "auth.forbidden"
 
 

@@ -63,11 +63,18 @@ async def test_the_preview_is_the_refund_and_buyers_do_not_see_whose_money_it_is
     assert sum(amount for _, amount in shown.json["entries"]) == 0
     own = (await shop.buyer.post(f"/v1/orders/{order_id}/refund-preview", wanted)).json
     assert own["entries"] == []
+    assert shown.json["lines"][0]["fee_minor"] > 0
+    assert own["fee_minor"] == 0
+    assert "fee_minor" not in own["lines"][0]
     assert own["refund_minor"] == shown.json["refund_minor"] == shown.json["tenders"][0]["amount_minor"]
     before = await balances(shop)
     case = await ask(shop, order_id, **wanted)
     granted = await take(shop.seller, case, "approve")
     assert granted["refund_minor"] == shown.json["refund_minor"]
+    assert granted["values"][0]["fee_minor"] > 0
+    assert "fee_minor" not in (await case_of(shop, case))["values"][0]
+    (returned,) = (await shop.buyer.get(f"/v1/orders/{order_id}/returns")).json["items"]
+    assert "fee_minor" not in returned["values"][0]
     await settle(shop)
     assert (await case_of(shop, case))["state"] == "REFUNDED"
     after = await balances(shop)

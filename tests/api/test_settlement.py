@@ -28,6 +28,8 @@ async def test_a_seller_follows_the_money_to_the_bank(shop: Shop) -> None:
     assert owed > 0
     entered = await shop.seller.request("PUT", f"{path}/payout-account", HERE)
     assert (entered.status, entered.json["version"]) == (200, 1)
+    again = await shop.seller.request("PUT", f"{path}/payout-account", HERE)
+    assert again.code == "version.conflict", "an account that stands is replaced by who has read it"
     refused = await shop.seller.request(
         "PUT", f"{path}/payout-account", {**HERE, "account": "GB00 0000 0000 0000"}
     )
@@ -39,6 +41,8 @@ async def test_a_seller_follows_the_money_to_the_bank(shop: Shop) -> None:
     assert overview["accounts"][0]["balance_minor"] == 0
     [paid] = (await shop.seller.get(f"{path}/payouts")).json["items"]
     assert (paid["state"], paid["amount_minor"]) == ("PAID", owed)
+    told = (entered.json, overview["payout_account"], paid)
+    assert [one["destination"]["account"] for one in told] == ["****5432"] * 3
     statements = (await shop.seller.get(f"{path}/statements")).json["items"]
     first = statements[-1]
     assert first["closing_minor"] == owed
@@ -64,12 +68,16 @@ async def test_an_operator_adjusts_and_tells_what_the_bank_said(shop: Shop) -> N
     assert (await shop.operator.post(f"{path}/adjustments", body, key="once")).body == first.body
     wrong = await shop.operator.post(f"{path}/adjustments", {**body, "amount_minor": -700})
     assert wrong.code == "settlement.adjustment_invalid"
-    await shop.seller.request("PUT", f"{path}/payout-account", HERE)
+    entered = await shop.seller.request("PUT", f"{path}/payout-account", HERE, key="account")
+    replayed = await shop.seller.request("PUT", f"{path}/payout-account", HERE, key="account")
+    assert replayed.body == entered.body
+    assert HERE["account"].encode() not in entered.body, "what is kept under a key holds no number either"
     await pass_days(shop, 2)
     [paid] = (await shop.seller.get(f"{path}/payouts")).json["items"]
     assert paid["state"] == "PAID"
     back = await shop.operator.post(f"/v1/payouts/{paid['payout_id']}/word", {"status": "returned"})
     assert (back.status, back.json["state"]) == (200, "RETURNED")
+    assert back.json["destination"]["account"] == "****5432"
     overview = (await shop.seller.get(f"{path}/settlement")).json
     assert overview["accounts"][0]["balance_minor"] == 700
     assert overview["payout_account"]["blocked"] is True

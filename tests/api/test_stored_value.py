@@ -11,6 +11,7 @@ from tests.api.test_cases import balances, settle
 
 from tradepost.kernel.errors import Refusal, problem_table
 from tradepost.kernel.ids import gene_of
+from tradepost.surfaces.api import once
 from tradepost.trade import payments
 from tradepost.trade.payments import AuthorizeCall, NewIntent, Portion, Status
 
@@ -84,6 +85,20 @@ async def test_a_gift_card_becomes_store_credit_once(shop: Shop) -> None:
     owner = won[0].json["buyer_id"]
     assert await balances(shop) == {"platform:stored_value": 5_000, f"stored:{owner}": -5_000}
     await no_drift(shop)
+
+
+async def test_a_card_and_its_code_commit_together(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"amount_minor": 5_000, "currency": "GBP"}
+
+    def crash(*_: Any) -> None:
+        raise Refusal("version.conflict", "The answer could not be kept.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(once, "keep_answer", crash)
+        assert (await shop.operator.post("/v1/gift-cards", body, key="c")).status == 409
+    assert await balances(shop) == {}, "no card without the code that was told"
+    assert (await shop.operator.post("/v1/gift-cards", body, key="c")).status == 201
+    assert (await balances(shop))["platform:stored_value"] == 5_000
 
 
 async def test_the_same_reference_gives_once(shop: Shop) -> None:

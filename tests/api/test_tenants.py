@@ -18,6 +18,8 @@ from tradepost.trade.parties import Role
 REFUSED = (401, 403, 404)
 OPEN = {"get_offer"}
 """Routes with an id that anybody may read."""
+OWN = {"get_shipping_terms", "end_shipping_terms"}
+"""Routes whose path names no tenant: everybody gets its own, and nothing of the victim's."""
 FOR_STOREFRONTS = {
     "get_order",
     "list_orders",
@@ -166,6 +168,10 @@ async def test_no_route_serves_a_stranger(victim: Victim, who: str) -> None:
                 found += [case] if (reply.status, reply.code) != (403, "auth.forbidden") else []
             elif allowed(operation, role):
                 continue
+            elif operation.name in OWN:
+                theirs = private(victim.ids) | {victim.ids["seller_id"]}
+                if reply.status < 300 and any(secret.encode() in reply.body for secret in theirs):
+                    found.append(case)
             elif "{" in operation.path and operation.name not in OPEN:
                 found += [case] if reply.status not in REFUSED else []
             elif reply.status < 300 and any(secret.encode() in reply.body for secret in private(victim.ids)):

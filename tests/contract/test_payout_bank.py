@@ -71,6 +71,9 @@ async def test_the_file_has_each_payout_once_and_answers_are_read(tmp_path: Path
     assert await bank.ask(call(2)) == answer
     assert (await bank.ask(call())) is not None
     assert (await bank.send(call(2))).status is BankStatus.FAILED
+    later = BankFact(payout_id=call().payout_id, attempt=2, status=BankStatus.PAID)
+    (tmp_path / ANSWERS).write_bytes(msgspec.json.encode(answer) + b"\n" + msgspec.json.encode(later) + b"\n")
+    assert await bank.ask(call(2)) == later, "the last word counts"
 
 
 async def test_the_sandbox_does_as_the_account_says() -> None:

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from tradepost.trade import ledger
 from tradepost.trade.ledger import Transaction
-from tradepost.trade.payments import Division, Funding, booking, rules
+from tradepost.trade.payments import Division, Funding, booking, refund_rules, rules
 from tradepost.trade.payments.funding import Side, side_of
 from tradepost.trade.payments.model import Body, Payment, Refund, RefundRequest, Share
+from tradepost.trade.payments.sheet import Sheet
 
 PAYMENT = "pay_01m4xk9v0c7s8p2q3r4t5v6w7x"
 ORDER = "ord_01m4xk9v0c7s8p2q3r4t5v6w7x"
@@ -145,3 +146,33 @@ def test_who_funds_pays_the_seller_and_gets_it_back() -> None:
         "platform:promotions": -300,
     }
     assert not side_of(payment.sides, ORDER).asked
+
+
+def test_a_told_refund_after_a_partly_lost_dispute_takes_what_is_left() -> None:
+    share = Share(ORDER, "sel_1", 900, 90, 150, "GB", captured=900, lost=300)
+    payment = Payment(
+        payment_id=PAYMENT,
+        checkout_id="chk",
+        buyer_id="byr",
+        provider="sandbox",
+        currency="GBP",
+        amount_minor=900,
+        state="CAPTURED",
+        captured_minor=900,
+        body=Body("card", "immediate", (share,)),
+    )
+    asked = RefundRequest(
+        refund_id="ref_01m4xk9v0c7s8p2q3r4t5v6w7x",
+        payment_id=PAYMENT,
+        order_id=ORDER,
+        amount_minor=600,
+        reason="return",
+        at_ms=1,
+        division=Division(60, 100),
+    )
+    sheet = Sheet({PAYMENT: payment})
+    refund = sheet.request(asked)
+    noted = sheet.payment(PAYMENT)
+    _, postings = booking.book_refund(noted, refund_rules.as_booked(noted.body.shares[0]), refund, 1)
+    back = {account: one.posted_minor for (account, _), one in ledger.balances(postings).items()}
+    assert (back["platform:fees"], back["tax:GB"]) == (60, 100), "the dispute gave back 30 and 50"

@@ -12,7 +12,21 @@ from tradepost.infra.storage.sqlite import SqliteStorage
 from tradepost.kernel.errors import Refusal
 from tradepost.testing.world import START_MS
 from tradepost.trade import promotion
-from tradepost.trade.promotion import Campaign, CampaignBook, Limits, Owner, Policy, campaigns
+from tradepost.trade.promotion import (
+    BundlePart,
+    BundlePrice,
+    BuyGet,
+    Campaign,
+    CampaignBook,
+    Condition,
+    Filter,
+    InForce,
+    Limits,
+    Owner,
+    Policy,
+    Rule,
+    campaigns,
+)
 
 NOW = START_MS
 
@@ -133,6 +147,60 @@ def test_more_than_so_many_are_not_published(base: MemoryDatabase, monkeypatch: 
     with pytest.raises(Refusal, match=r"promotion\.too_many_active"):
         move(base, campaign(2), "publish")
     assert len(in_force(base)) == 1
+
+
+def test_more_than_so_many_of_one_seller_are_not_in_force(
+    base: MemoryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion.api, "ACTIVE_OF_SELLER_MAX", 1)
+    mine = [campaign(number, owner=Owner.SELLER, seller_id="sel_a") for number in (1, 2)]
+    other = campaign(3, owner=Owner.SELLER, seller_id="sel_b")
+    for one in (*mine, other, campaign(4)):
+        create(base, one)
+    move(base, mine[0], "publish")
+    move(base, mine[0], "publish")  # the same one again is not one more
+    with pytest.raises(Refusal, match=r"promotion\.too_many_active"):
+        move(base, mine[1], "publish")
+    move(base, other, "publish")
+    move(base, campaign(4), "publish")
+    move(base, mine[0], "pause")
+    move(base, mine[1], "publish")
+    with pytest.raises(Refusal, match=r"promotion\.too_many_active"):
+        move(base, mine[0], "resume")
+
+
+def test_a_document_has_a_bound(base: MemoryDatabase) -> None:
+    one = campaign(title="x" * campaigns.DOCUMENT_BYTES_MAX)
+    with pytest.raises(Refusal, match=r"promotion\.campaign_invalid"):
+        create(base, one)
+    create(base, campaign())
+    with pytest.raises(Refusal, match=r"promotion\.campaign_invalid"):
+        base.run(promotion.change_campaign, one, "opr_1", NOW)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        percent(filter=Filter(first_order=False)),
+        percent(filter=Filter(first_order=True)),
+        percent(conditions=(Condition(first_order=False),)),
+        percent(conditions=(Condition(among=Filter(first_order=False)),)),
+        Rule(code="two", effect=BuyGet(buy_quantity=1, get=Filter(first_order=False))),
+        Rule(
+            code="set",
+            effect=BundlePrice(price_minor=1, parts=(BundlePart(quantity=1, of=Filter(first_order=True)),)),
+        ),
+    ],
+)
+def test_rules_for_those_who_bought_before_are_asked_about_too(one: Rule) -> None:
+    found = InForce(promotion.Edition(edition=1, campaigns=(campaign(rules=(one,)),)))
+    assert found.asks_first_order
+    assert not InForce(promotion.Edition(edition=1, campaigns=(campaign(),))).asks_first_order
+
+
+def test_only_a_first_order_bounds_each_buyer() -> None:
+    assert promotion.asks_first_order(campaign(rules=(percent(filter=Filter(first_order=True)),)))
+    assert not promotion.asks_first_order(campaign(rules=(percent(filter=Filter(first_order=False)),)))
 
 
 def test_every_change_is_told_and_keeps_no_gap(base: MemoryDatabase) -> None:

@@ -165,6 +165,19 @@ def test_the_operator_has_the_last_word(floor: TradeFloor) -> None:
     assert (settled.state, settled.refund_minor) == ("RECEIVED", 33)
 
 
+def test_goods_that_were_sent_back_are_not_sent_back_again(floor: TradeFloor) -> None:
+    case = ask(floor, delivered(floor))
+    step(floor, aftersales.approve, case, now(floor))
+    step(floor, aftersales.ship_back, case, "RM1", now(floor))
+    step(floor, aftersales.escalate, case, now(floor), "SELLER")
+    judged = step(floor, aftersales.judge, case, "BUYER", "fair", now(floor), "OPERATOR")
+    assert (judged.state, judged.tracking, judged.decision) == ("SHIPPED_BACK", "RM1", "fair")
+    assert floor.last("return.shipped_back.v1").version == judged.version
+    floor.world.advance(21 * 24 * HOUR_MS)
+    sweep(floor)
+    assert step(floor, aftersales.get_return, case).state == "RECEIVED"
+
+
 def test_the_rest_of_a_part_returned_order_takes_the_delivery_with_it(floor: TradeFloor) -> None:
     order_id = paid(floor)
     floor.run(fulfilment.pack, order_id, floor.mint("package"), [fulfilment.PackLine(1, 3)], 1)

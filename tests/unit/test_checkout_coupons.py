@@ -14,6 +14,8 @@ from tradepost.kernel.errors import Refusal
 from tradepost.stability.switches import Switches
 from tradepost.testing.world import TestWorld
 from tradepost.trade import orders, promotion
+from tradepost.trade.checkout import sending
+from tradepost.trade.checkout.campaigning import newest_sales
 from tradepost.trade.promotion import Condition, Filter, Funder, Limits, RuleClass, Share
 
 DAY_MS = 86_400_000
@@ -163,3 +165,19 @@ async def test_one_campaign_over_two_sellers_spreads_to_the_cent(shop: Shop) -> 
     assert (sum(off), len(off), quote.total_minor) == (-100, 2, 567)
     assert [use.order_id for use in quote.limits] == [quote.orders[0].order_id]
     await shop.place(token)
+
+
+async def test_usual_prices_are_those_of_the_campaigns_currency(shop: Shop) -> None:
+    mug = await shop.offer(price_minor=1_000)
+    await shop.buy((mug, 2))
+    assert await shop.db.read(0, newest_sales, "GBP") == [(mug, 10_000_000)]
+    assert await shop.db.read(0, newest_sales, "EUR") == []
+
+
+async def test_a_quote_carries_no_trace_and_asks_no_terms_where_nobody_has_any(shop: Shop) -> None:
+    mug = await shop.offer()
+    quote, _ = await shop.quote((mug, 1))
+    assert (quote.trace, quote.destination.country) == ((), "")
+    methods = sending.Wish(methods={shop.seller_id: "express"})
+    with pytest.raises(Refusal, match=r"shipping\.method_unavailable"):
+        await shop.quote((mug, 1), wish=methods)

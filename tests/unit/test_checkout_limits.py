@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.campaign_samples import coupon, fixed, promoted, publish
+from tests.campaign_samples import campaign, coupon, fixed, percent, promoted, publish
 from tests.checkout_shop import Shop, TwoShards
 from tests.order_samples import line, new_order
 
@@ -23,7 +23,7 @@ from tradepost.trade.checkout.limits import BUCKETS, LimitUse, share_of
 from tradepost.trade.inventory import react
 from tradepost.trade.orders import rules
 from tradepost.trade.orders.model import LineProgress
-from tradepost.trade.promotion import Limits, Reissue
+from tradepost.trade.promotion import Limits, Owner, Reissue
 
 DAY_MS = 86_400_000
 
@@ -136,6 +136,128 @@ async def test_a_budget_is_never_overspent(shop: Shop) -> None:
     assert len(placed(answers)) >= 2
 
 
+async def test_a_budget_serves_what_is_larger_than_a_sixteenth_of_it(shop: Shop) -> None:
+    mug = await shop.offer(pieces=100)
+    await publish(shop, coupon("ONE", rules=(fixed(300),), limits=Limits(budget_minor=1_000)))
+    answers = [await buy(shop, mug, number, gene=number) for number in range(5)]
+    assert [answer[:4] for answer in answers] == ["ord_"] * 3 + ["prom"] * 2
+    assert set(answers[3:]) == {"promotion.limit_reached"}
+    prove(shop)
+
+
+async def test_a_campaign_whose_budget_is_too_small_is_left_out_of_the_quote(
+    db: SqliteStorage, world: TestWorld
+) -> None:
+    shop = promoted(db, world)
+    mug, pin = await shop.offer(pieces=100), await shop.offer(pieces=100, price_minor=100)
+    await publish(shop, campaign(rules=(percent(500_000),), limits=Limits(budget_minor=700)))
+    quotes = [await shop.quote((mug, count)) for count in (1, 2)]
+    assert [quote.total_minor for quote, _ in quotes] == [
+        500,
+        2_000,
+    ]  # 1000 off is more than the whole budget
+    second, second_token = await shop.quote((mug, 1))
+    await shop.place(quotes[0][1])
+    with pytest.raises(Refusal, match=r"promotion\.limit_reached"):
+        await shop.place(second_token, "k2")
+    again, token = await shop.quote((mug, 1))
+    assert (second.total_minor, again.total_minor, again.limits) == (500, 1_000, ())
+    assert len(again.priced.without) == 1
+    await shop.place(token, "k3")
+    small, token = await shop.quote((pin, 1))
+    assert small.total_minor == 50  # 50 of the 200 that are left
+    await shop.place(token, "k4")
+
+
+async def test_a_code_whose_budget_is_too_small_is_refused_with_the_quote(shop: Shop) -> None:
+    mug = await shop.offer(pieces=100)
+    await publish(shop, coupon("ONE", rules=(fixed(300),), limits=Limits(budget_minor=200)))
+    with pytest.raises(Refusal, match=r"promotion\.limit_reached"):
+        await shop.quote((mug, 1), codes=("ONE",))
+
+
+async def test_a_counter_not_yet_there_on_a_second_shard_is_opened(world: TestWorld) -> None:
+    shards = TwoShards()
+    shop = promoted(shards, world)
+    mug = await shop.offer(pieces=100)
+    await publish(shop, coupon("ONE", limits=Limits(total=3, per_buyer=1)))
+    buyer = world.mint("buyer", 7)  # the buyer's counter lies on one shard, the total on the other
+    assert placed([await buy(shop, mug, 1, buyer_id=buyer)])
+    assert await buy(shop, mug, 2, buyer_id=buyer) == "promotion.limit_reached"
+    answers = [await buy(shop, mug, 3 + number, gene=9 + 2 * number) for number in range(3)]
+    assert [answer[:4] for answer in answers] == ["ord_", "ord_", "prom"]
+    prove(shop)
+    shards.close()
+
+
+async def test_processes_agree_on_the_bucket_of_a_checkout_over_shards(
+    db: SqliteStorage, world: TestWorld
+) -> None:
+    shards = TwoShards()
+    for base, same in ((shards, True), (db, False)):
+        shop = promoted(base, world)
+        mug = await shop.offer()
+        await publish(shop, coupon("ONE", limits=Limits(total=10_000)))
+        _, token = await shop.quote((mug, 1), codes=("ONE",))
+        found = []
+        for first in (3, 8):
+            context = msgspec.structs.replace(shop.context, first_bucket=first)
+            await checkout.place_order(
+                context, await checkout.accept_quote(context, token, shop.request(f"k{first}"))
+            )
+            placement = await checkout.accept_quote(context, token, shop.request())
+            found.append(redeeming.candidates(context, placement.limits[0], placement))
+        assert (found[0] == found[1]) is same
+    shards.close()
+
+
+class Listening:
+    """Hints that know of one stock, of no interest here, and note who is asked for."""
+
+    def __init__(self, known: int) -> None:
+        self.known = known
+        self.asked: list[str] = []
+
+    def __len__(self) -> int:
+        return self.known
+
+    def refuses(self, demands: Any) -> None:
+        self.asked += [demand.sku_id for demand in demands]
+
+    async def last_word(self, demands: Any) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("known", "asked"), [(0, 0), (1, 2)])
+async def test_only_limits_that_may_matter_are_asked_for_and_one_bucket_says_enough(
+    db: SqliteStorage, world: TestWorld, known: int, asked: int
+) -> None:
+    hints = Listening(known)
+    shop = promoted(db, world, hints=hints)
+    mug = await shop.offer()
+    await publish(shop, campaign(1, limits=Limits(total=10_000)))
+    for number in (2, 3):
+        other = campaign(number, owner=Owner.SELLER, seller_id=world.mint("seller", 9))
+        await publish(shop, msgspec.structs.replace(other, limits=Limits(total=10_000)))
+    quote, _ = await shop.quote((mug, 1))
+    assert quote.total_minor == 900
+    assert len(hints.asked) == asked  # before and after pricing
+
+
+async def test_a_use_on_the_orders_of_several_sellers_never_comes_back(shop: Shop) -> None:
+    own = await shop.offer(pieces=100)
+    other = await shop.offer(pieces=100, seller_id=shop.world.mint("seller", 9))
+    await publish(shop, coupon("ONE", limits=Limits(total=2)))
+    alone, _ = await shop.quote((own, 1), codes=("ONE",))
+    both, token = await shop.quote((own, 1), (other, 1), codes=("ONE",))
+    assert [alone.limits[0].reissue, both.limits[0].reissue] == ["cancelled", "never"]
+    view, _ = await shop.place(token)
+    for order in view.orders:
+        await cancel(shop, order.order_id)
+    assert placed([await buy(shop, own, 2)])
+    assert await buy(shop, own, 3) == "promotion.limit_reached"
+
+
 async def test_a_use_comes_back_with_a_cancelled_order(shop: Shop) -> None:
     mug = await shop.offer(pieces=100)
     await publish(shop, coupon("ONE", limits=Limits(total=1, per_buyer=1)))
@@ -234,6 +356,8 @@ def test_no_total_lies_below_what_the_parts_say() -> None:
     assert limits.is_lowered(Limits(total=5), Limits(total=4))
     assert not limits.is_lowered(Limits(total=5), Limits(total=5))
     assert not limits.is_lowered(Limits(), Limits(total=5))
+    assert limits.is_lowered(Limits(total=5), Limits())
+    assert limits.is_lowered(Limits(budget_minor=5), Limits(budget_minor=0))
     assert promotion.Limits().reissue is Reissue.CANCELLED
 
 

@@ -29,9 +29,10 @@ from tradepost.trade.creators import (
     shrink,
 )
 from tradepost.trade.creators.model import Basis
-from tradepost.trade.creators.rules import counted_for, minus, shrink_base
+from tradepost.trade.creators.rules import check_bonuses, counted_for, is_creator, minus, shrink_base
 
 DAY = 86_400_000
+CREATOR = "cre_01m4xk9v0c7s8p2q3r4t5v6w7x"
 NOW = 100 * DAY
 PLAN = Plan(plan_id="pln_1", version=1, seller_id="sel_1", rate_bps=1_000)
 TIERED = msgspec.structs.replace(
@@ -208,6 +209,10 @@ def test_what_counts_for_a_tier() -> None:
         ({"creators": ("c",) * 10_001}, "creators"),
         ({"products": ("p",) * 10_001}, "products"),
         ({"starts_at_ms": 5, "ends_at_ms": 5}, "ends_at_ms"),
+        ({"tiers": (Tier(reached=5, rate_bps=2_000),)}, "ends_at_ms"),
+        ({"bonuses": (Bonus(code="b", rate_bps=1, cap_minor=-1),)}, "bonuses[0].cap_minor"),
+        ({"agency": Agency(agency_id=CREATOR, share_bps=10_001)}, "agency.share_bps"),
+        ({"agency": Agency(agency_id="agy", share_bps=1)}, "agency.agency_id"),
     ],
 )
 def test_plans_are_checked(change: dict[str, object], field: str) -> None:
@@ -218,7 +223,23 @@ def test_plans_are_checked(change: dict[str, object], field: str) -> None:
 
 def test_sound_plans_pass() -> None:
     check_plan(PLAN)
-    check_plan(TIERED)
+    check_plan(
+        msgspec.structs.replace(TIERED, ends_at_ms=1, agency=Agency(agency_id=CREATOR, share_bps=10_000))
+    )
+
+
+def test_a_seller_spends_no_money_of_the_platform() -> None:
+    shared = msgspec.structs.replace(PLAN, bonuses=(Bonus(code="b", rate_bps=1, seller_share_bps=9_999),))
+    check_bonuses(shared, by_seller=False)
+    with pytest.raises(Refusal, match=r"creators\.plan_invalid"):
+        check_bonuses(shared, by_seller=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "fits"), [(CREATOR, True), ("cre_1", False), ("", False), ("byr_" + CREATOR[4:], False)]
+)
+def test_who_is_a_creator(word: str, fits: bool) -> None:
+    assert is_creator(word) is fits
 
 
 plans = st.builds(

@@ -27,6 +27,38 @@ def answer(kind: str, given: dict[str, Any], policy: dict[str, Any] | None = Non
     return found.get("actual", found)
 
 
+LINES = {"lines": [{"id": "a", "unit_price": 1000, "qty": 3}, {"id": "b", "unit_price": 700, "qty": 3}]}
+
+
+def test_the_cheapest_units_are_free_up_to_their_bound() -> None:
+    for most, expected in ((0, 1_400), (1, 700), (9, 1_400)):
+        free = {"kind": "cheapest_free", "qty": 3, "max_units": most}
+        assert answer("promotion_amount", LINES | {"promotions": [free]})["amount"] == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"promotions": [{"kind": "bundle_fixed_price", "qty": 2, "price": 100, "max_units": 2}]},
+        {"promotions": [{"kind": "cheapest_free", "qty": 3, "percent": 10}]},
+        {"promotions": [{"kind": "buy_x_get_y", "qty": 3, "fixed": 10}]},
+        {"percent": 10, "coupons": ["SAVE"]},
+        {"percent": 10, "coupons": [{"kind": "percent", "amount": 5}]},
+        {"percent": 10, "promotions": [{"scope": "unit", "percent": 10}]},
+    ],
+)
+def test_what_would_be_left_out_of_a_promotion_is_said(given: dict[str, Any]) -> None:
+    assert "unsupported" in answer("promotion_amount", LINES | given)
+
+
+def test_an_invoice_rounds_half_up_or_not_at_all() -> None:
+    given = {"currency": "EUR", "lines": [{"qty": "1", "unit_price": "10.00", "taxes": []}]}
+    plain = answer("invoice_totals", given)
+    assert answer("invoice_totals", given, {"rounding": "half up"}) == plain != {}
+    assert "unsupported" not in plain
+    assert "unsupported" in answer("invoice_totals", given, {"rounding": "half even"})
+
+
 UNSTATED = {"oscar-007", "oscar-019", "oscar-020"}
 """Cases of a convention that only their note tells: odd pennies to the last line, a discount of 0.525 rounded down.
 

@@ -38,6 +38,7 @@ def posting(name: str, amount: int, **more: Any) -> Transaction:
 REFUSALS: list[tuple[str, list[Transaction]]] = [
     ("ledger.unbalanced", [transaction("a", 1, entries=(Entry("seller:s", 1), Entry("tax:GB", -2)))]),
     ("ledger.unbalanced", [transaction("a", 1, entries=())]),
+    ("ledger.id_too_long", [transaction("a" * 65, 1)]),
     ("ledger.account_unknown", [transaction("a", 1, entries=(Entry("till:1", 1), Entry("tax:GB", -1)))]),
     ("ledger.account_unknown", [transaction("a", 1, entries=(Entry("seller:", 1), Entry("tax:GB", -1)))]),
     ("ledger.account_unknown", [transaction("a", 1, entries=(Entry("seller", 1), Entry("tax:GB", -1)))]),

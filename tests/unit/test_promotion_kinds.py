@@ -17,6 +17,7 @@ from tradepost.kernel.money import Rounding
 from tradepost.kernel.splitting import Remainder
 from tradepost.markets import all_markets
 from tradepost.trade import promotion
+from tradepost.trade.inventory.rules import QUANTITY_MAX
 from tradepost.trade.promotion import (
     BundlePart,
     BundlePrice,
@@ -430,7 +431,29 @@ def test_a_sellers_campaign_touches_and_counts_that_sellers_lines_only() -> None
     assert off(outcome(basket(line(1_000), line(1_500, seller="sel_2")), own)) == [0, 150]
 
 
+def test_a_seller_gives_away_own_goods_only() -> None:
+    facts: dict[str, Any] = {"owner": promotion.Owner.SELLER, "campaign_id": "cmp_own"}
+    goods = basket(line(1_000, sku="a", seller="sel_1"), line(700, sku="b", seller="sel_2"))
+    for seller_id, sku_id, expected, taken in (
+        ("sel_1", "b", [0, 0], 0),
+        ("sel_1", "a", [1_000, 0], 1),
+        ("sel_2", "b", [0, 700], 1),
+    ):
+        found = outcome(goods, campaign(rule(Gift(sku_id=sku_id)), seller_id=seller_id, **facts))
+        assert (off(found), [one.taken for one in found.gifts]) == (expected, [taken])
+    best = rule(Gift(sku_id="b"), best_of="x")  # weighed as it would be given: nothing
+    own = campaign(best, seller_id="sel_1", **facts)
+    assert off(outcome(goods, own, campaign(rule(TEN, "T", best_of="x")))) == [100, 70]
+
+
 FINE = campaign(rule(TEN))
+SELLERS: dict[str, Any] = {"owner": promotion.Owner.SELLER, "seller_id": "sel_1"}
+
+
+def shares(*funders: promotion.Funder) -> tuple[promotion.Share, ...]:
+    return tuple(promotion.Share(funder=one, bps=10_000 // len(funders)) for one in funders)
+
+
 BAD: list[tuple[str, Campaign]] = [
     ("rules", campaign()),
     ("rules", campaign(rule(TEN), rule(HALF))),
@@ -439,6 +462,17 @@ BAD: list[tuple[str, Campaign]] = [
     ("until_ms", campaign(rule(TEN), from_ms=AT, until_ms=AT)),
     ("seller_id", campaign(rule(TEN), seller_id="sel_1")),
     ("limits", campaign(rule(TEN), limits=promotion.Limits(total=-1))),
+    ("limits", campaign(rule(TEN), limits=promotion.Limits(total=1_000_000_001))),
+    ("limits", campaign(rule(TEN), limits=promotion.Limits(budget_minor=1_000_000_001))),
+    ("rules[0].funding", campaign(rule(TEN, funding=shares(promotion.Funder.PLATFORM)), **SELLERS)),
+    ("rules[0].funding", campaign(rule(TEN, funding=shares(promotion.Funder.CREATOR)), **SELLERS)),
+    (
+        "rules[0].funding",
+        campaign(rule(TEN, funding=shares(promotion.Funder.SELLER, promotion.Funder.CREATOR))),
+    ),
+    ("rules[0].exclusive", campaign(rule(TEN, exclusive=True), **SELLERS)),
+    ("rules[0].exclusive", campaign(rule(TEN, stop_after=True), **SELLERS)),
+    ("rules[0].exclusive", campaign(rule(TEN, best_of="x"), **SELLERS)),
     ("rules[0].code", campaign(rule(TEN, ""))),
     ("rules[0].cap_minor", campaign(rule(TEN, cap_minor=-1))),
     (
@@ -470,6 +504,11 @@ def test_what_cannot_run_is_refused_before_it_is_published(field: str, bad: Camp
     assert (refused.value.code, refused.value.field) == ("promotion.campaign_invalid", field)
     assert refused.value.expected
     assert refused.value.problem.remedy
+
+
+def test_a_limit_may_be_as_high_as_the_stock_that_counts_it() -> None:
+    bounds = promotion.Limits(total=QUANTITY_MAX, per_buyer=QUANTITY_MAX, budget_minor=QUANTITY_MAX)
+    promotion.check_campaign(campaign(rule(TEN), limits=bounds))
 
 
 @pytest.mark.parametrize("remainder", [Remainder.APART, Remainder.BLOCKS])

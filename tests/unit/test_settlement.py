@@ -183,7 +183,10 @@ def test_a_refusing_bank_is_asked_again_and_then_the_balance_has_it_back(floor: 
     floor.cut()
     assert len(floor.run(settlement.list_payouts, floor.seller)) == 1, "nothing is sent to a blocked account"
     other = Destination(holder="North Kiln", account="123456780000")
-    floor.run(settlement.set_destination, floor.seller, other, 0, floor.world.now_ms())
+    with pytest.raises(Refusal) as unread:
+        floor.run(settlement.set_destination, floor.seller, other, 0, floor.world.now_ms())
+    assert unread.value.code == "version.conflict", "an account that stands is replaced by who has read it"
+    floor.run(settlement.set_destination, floor.seller, other, 2, floor.world.now_ms())
     floor.cut()
     paid = floor.bank(BankStatus.PAID)
     back = floor.tell(paid.payout_id, paid.attempts, BankStatus.RETURNED, "no such holder")

@@ -9,6 +9,7 @@ from typing import Protocol
 from tradepost.events.consuming import consume_alone, consume_page, pass_page
 from tradepost.events.inbox import Routed
 from tradepost.events.model import is_storage_trouble
+from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Consumer, EventRow, Task
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
@@ -102,12 +103,12 @@ class ConsumerSubscriber:
         )
 
     async def _consume_all(self, shard: int, rows: Sequence[EventRow], held: set[str], upto: int) -> Failures:
-        routed = route(self._db, self.consumer, rows)
+        failures: Failures = {}
+        routed = self._route_what_can_be(rows, failures)
         answers = await asyncio.gather(
             *(self._consume_part(shard, target, part, held, upto) for target, part in routed.items()),
             return_exceptions=True,
         )
-        failures: Failures = {}
         for (target, part), answer in zip(routed.items(), answers, strict=True):
             if isinstance(answer, BaseException):
                 if is_storage_trouble(answer) or not isinstance(answer, Exception):
@@ -118,6 +119,24 @@ class ConsumerSubscriber:
                         target, pass_page, self.consumer.name, shard, upto, part, self._world.now_ms()
                     )
         return failures
+
+    def _route_what_can_be(self, rows: Sequence[EventRow], failures: Failures) -> dict[int, Routed]:
+        """Where the rows go. One whose genes cannot be told fails with what follows it in its aggregate: it waits, is
+        tried again and becomes a dead letter, and holds nobody else back.
+        """
+        try:
+            return dict(route(self._db, self.consumer, rows))
+        except Refusal:
+            pass
+        found: list[EventRow] = []
+        for row in rows:
+            try:
+                if row.aggregate_id not in failures:
+                    route(self._db, self.consumer, [row])
+                    found.append(row)
+            except Refusal as error:
+                failures[row.aggregate_id] = (row.version, error)
+        return dict(route(self._db, self.consumer, found))
 
     async def _isolate(
         self, shard: int, target: int, routed: Routed, held: set[str], failures: Failures

@@ -45,11 +45,15 @@ SUBSCRIPTIONS = (
     "aftersales.new_goods",
     "aftersales.refunds",
     "catalog.sellers",
+    "creators.earnings",
+    "creators.orders",
     "fulfilment.orders",
     "inventory.put_back",
     "inventory.release",
     "inventory.reserve",
     "inventory.ship",
+    "invoicing.refunds",
+    "invoicing.supply",
     "orders.packages",
     "orders.payments",
     "orders.seller_view",
@@ -57,6 +61,8 @@ SUBSCRIPTIONS = (
     "payments.packages",
     "payments.refund",
     "payments.stored_value",
+    "settlement.arrive",
+    "settlement.orders",
 )
 """Every consumer and task of the shop; a test keeps the list in step with the rooms."""
 

@@ -78,7 +78,7 @@ class FileBank:
         return BankFact(payout_id=call.payout_id, attempt=call.attempt, status=BankStatus.PENDING)
 
     def _ask(self, call: PayoutCall) -> BankFact | None:
-        for fact in self._answers():
+        for fact in reversed(self._answers()):  # the last word counts
             if (fact.payout_id, fact.attempt) == (call.payout_id, call.attempt):
                 return fact
         for path in sorted(self._folder.glob("orders-*.jsonl")):

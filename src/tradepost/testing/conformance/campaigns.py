@@ -82,6 +82,7 @@ _KEYS = (
     "get_qty",
     "get_percent",
 )
+_AMOUNTS = ("percent", "fixed", "set_items_total_to")
 _FILTER = ("line_index", "list_price_equals", "group", "unit_price_min", "unit_price_max", "product")
 _CONDITION = (
     "items_total_at_least",
@@ -273,7 +274,7 @@ def _class_of(promotion: Given) -> RuleClass:
 
 
 def _plain(promotion: Given, wishes: Wishes) -> Percentage | Fixed | SetTotal:
-    given = [key for key in ("percent", "fixed", "set_items_total_to") if promotion.get(key) is not None]
+    given = [key for key in _AMOUNTS if promotion.get(key) is not None]
     if len(given) != 1:
         raise Unsupported(f"a promotion with {' and '.join(given) or 'no amount'}")
     most = int(promotion.get("max_units") or 0)
@@ -286,10 +287,17 @@ def _plain(promotion: Given, wishes: Wishes) -> Percentage | Fixed | SetTotal:
 
 
 def _kind(kind: str, promotion: Given, wishes: Wishes) -> BuyGet | CheapestFree | BundlePrice:
+    beside = [key for key in _AMOUNTS if promotion.get(key) is not None]
+    if beside:
+        raise Unsupported(f"{' and '.join(beside)} beside the kind {kind!r}")
+    most = int(promotion.get("max_units") or 0)
     if kind == "cheapest_free":
         every = int(promotion.get("qty") or 0)
-        return CheapestFree(every=every, rounds_max=wishes.rounds_max)
+        rounds = [bound for bound in (wishes.rounds_max, most) if bound]  # a round frees one unit
+        return CheapestFree(every=every, rounds_max=min(rounds, default=0))
     if kind == "bundle_fixed_price":
+        if most:
+            raise Unsupported("a bundle with max_units")
         return BundlePrice(
             price_minor=exact_minor(promotion["price"]),
             parts=(BundlePart(quantity=int(promotion["qty"])),),
@@ -306,7 +314,7 @@ def _kind(kind: str, promotion: Given, wishes: Wishes) -> BuyGet | CheapestFree 
         percent_ppm=ppm_of(promotion.get("get_percent", 100)),
         units=wishes.units,
         rounds_max=wishes.rounds_max,
-        rewards_max=int(promotion.get("max_units") or 0),
+        rewards_max=most,
         whole_rounds=True,
         own_units=True,
     )

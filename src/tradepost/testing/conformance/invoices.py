@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from tradepost.kernel.money import Rounding
 from tradepost.testing.conformance.model import Unsupported
-from tradepost.testing.conformance.switches import only
+from tradepost.testing.conformance.switches import only, rounding_of
 from tradepost.trade.tax import Change, Invoice, InvoiceLine, InvoiceTax, RoundingModel, total_invoice
 
 __all__ = ["RETAINED_KINDS", "run_invoice"]
@@ -52,6 +53,8 @@ _INPUT = (
 def run_invoice(given: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
     """Kind invoice_totals: every key of the vocabulary that the invoice has."""
     only(given, _INPUT)
+    if rounding_of(policy) is not Rounding.HALF_UP:
+        raise Unsupported(f"an invoice rounded {policy['rounding']!r}")
     model = _MODELS.get(str(given.get("rounding_model") or "").replace("_", "-"))
     if model is None:
         raise Unsupported(f"rounding_model {given['rounding_model']!r}")

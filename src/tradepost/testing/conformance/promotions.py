@@ -129,7 +129,7 @@ def _campaigns(given: Given, policy: Given, switches: Policy, currency: str) -> 
         key for key in ("percent", "tiered_percent", "tiered_flat", "first_unit_discount") if key in given
     ]
     campaigns = campaigns_of(as_list(given.get("promotions")), policy, currency)
-    if len(rules) > 1 or (rules and campaigns):
+    if len(rules) > 1 or (rules and (campaigns or as_list(given.get("coupons")))):
         raise Unsupported("several rules at once")
     if rules:
         return [_one(_rule(rules[0], given), currency)], switches

@@ -196,7 +196,11 @@ def judge(
         return _settle(tx, decided, "receive", at_ms)
     if goods_back or item.tracking:
         after, fact = rules.approve(decided, at_ms)
-        return save(tx, item, after, [fact], at_ms)
+        facts = [fact]
+        if item.tracking:  # the parcel is on its way already: nobody sends it a second time
+            after, sent = rules.ship_back(after, item.tracking, at_ms)
+            facts.append(sent)
+        return save(tx, item, after, facts, at_ms)
     return _settle(tx, decided, "grant", at_ms)
 
 
@@ -215,6 +219,19 @@ def decide_by_default(tx: Tx, return_id: str, now_ms: int) -> Return:
     if item.state == "DISPUTED" and winner:
         return judge(tx, return_id, winner, "evidence_deadline", now_ms, SYSTEM)
     waiting = msgspec.structs.replace(item, deadline_at_ms=0)
+    store.update_returns(tx, [(item.version, waiting)])
+    return waiting
+
+
+def postpone(tx: Tx, return_id: str, now_ms: int, until_ms: int) -> Return:
+    """Look at a case whose deadline has passed again later; one that moved on is left alone.
+
+    Raises `returns.not_found`, `version.conflict`.
+    """
+    item = get_return(tx, return_id)
+    if not 0 < item.deadline_at_ms <= now_ms:
+        return item
+    waiting = msgspec.structs.replace(item, deadline_at_ms=until_ms)
     store.update_returns(tx, [(item.version, waiting)])
     return waiting
 

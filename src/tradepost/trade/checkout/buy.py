@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,14 @@ from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.earlier import Asked
 from tradepost.trade.checkout.model import Address, Particulars, Placement, Quote, Want
 from tradepost.trade.checkout.placement import make_placement
-from tradepost.trade.checkout.promoting import Asker, Offered, clean_codes, find_offered, refuse_unknown
+from tradepost.trade.checkout.promoting import (
+    Asker,
+    Offered,
+    clean_codes,
+    find_offered,
+    leave_out_spent,
+    refuse_unknown,
+)
 from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
 from tradepost.trade.inventory import Demand
 from tradepost.trade.pricing import ADJUSTMENTS, no_adjustments
@@ -171,27 +178,44 @@ async def _price(
     scene = rules.scene_of(wants, scene)
     offered = None
     if asker.codes or (context.campaigns is not None and context.campaigns.present is not NOTHING_IN_FORCE):
-        offered = await _offered(context, where, scene, asker, wants)
-    ways = await sending.find_ways(context, views, where, wish)
+        sellers = {view.seller_id for view in views.values()}
+        offered = await _offered(context, where, scene, asker, wants, sellers)
+    ways = None
+    if wish.methods or any([view.shipping_version for view in views.values()]):
+        ways = await sending.find_ways(context, views, where, wish)
     gene = gene_of(asker.buyer_id)
     world = context.world
-    return rules.make_quote(
-        wants,
-        views,
-        where,
-        buyer_id=asker.buyer_id,
-        scene=scene,
-        at_ms=world.now_ms() if offered is None else offered.priced.at_ms,
-        ttl_ms=ttl_ms,
-        mint=lambda kind: world.mint(kind, gene),
-        adjust=no_adjustments if context.switches.is_on(COUPONS_OFF) else None,
-        offered=offered,
-        ways=ways,
-    )
+
+    def make(offered: Offered | None) -> Quote:
+        return rules.make_quote(
+            wants,
+            views,
+            where,
+            buyer_id=asker.buyer_id,
+            scene=scene,
+            at_ms=world.now_ms() if offered is None else offered.priced.at_ms,
+            ttl_ms=ttl_ms,
+            mint=lambda kind: world.mint(kind, gene),
+            adjust=no_adjustments if context.switches.is_on(COUPONS_OFF) else None,
+            offered=offered,
+            ways=ways,
+        )
+
+    quote = make(offered)
+    if quote.limits and offered is not None:
+        fewer = await leave_out_spent(context, offered, where, quote.limits)
+        if fewer is not None:
+            return make(fewer)
+    return quote
 
 
 async def _offered(
-    context: Context, where: Market, scene: str, asker: Asker, wants: Sequence[Want]
+    context: Context,
+    where: Market,
+    scene: str,
+    asker: Asker,
+    wants: Sequence[Want],
+    sellers: Collection[str],
 ) -> Offered | None:
     """The campaigns this buyer may use; None where nothing is in force."""
     book = context.campaigns
@@ -207,7 +231,7 @@ async def _offered(
         return None
     if not in_force or book is None:
         raise refuse_unknown(clean_codes(asker.codes)[0])
-    return await find_offered(context, in_force, where, scene, asker, wants)
+    return await find_offered(context, in_force, where, scene, asker, wants, sellers)
 
 
 def _placement(

@@ -104,7 +104,7 @@ async def check_prices(context: Context, campaign: Campaign) -> None:
     Looks at the goods it names or that its markets show, at most 1,000; beyond that placing has its own guard.
     """
     now_ms = context.world.now_ms()
-    usual = promotion.usual_prices(await _sales(context))
+    usual = promotion.usual_prices(await _sales(context, campaign.currency))
     for where in _markets(campaign):
         moment = max(now_ms, campaign.from_ms)
         probes = [
@@ -158,15 +158,17 @@ def _line(offer: OfferView, unit_e4: int, currency: str) -> BasketLine:
     )
 
 
-async def _sales(context: Context) -> list[tuple[str, int]]:
+async def _sales(context: Context, currency: str) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     for shard in range(context.db.shards):
-        found += await context.db.read(shard, _newest_sales)
+        found += await context.db.read(shard, newest_sales, currency)
     return found
 
 
-def _newest_sales(tx: Tx) -> list[tuple[str, int]]:
-    return list(_unit_prices(orders.newest_orders(tx, SALES_MAX)))
+def newest_sales(tx: Tx, currency: str) -> list[tuple[str, int]]:
+    """(offer, what a unit was sold for) of a shard's newest orders: a price in one currency says nothing in another."""
+    found = orders.newest_orders(tx, SALES_MAX)
+    return list(_unit_prices(one for one in found if one.currency == currency))
 
 
 def _unit_prices(found: Iterable[orders.Order]) -> Iterable[tuple[str, int]]:

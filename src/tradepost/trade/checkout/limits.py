@@ -2,7 +2,8 @@
 
 A limit is a stock unit of the inventory room, so a use is a hold: counted once under races, over shards, given back
 with the order. What many share (a total, a day, a content, a budget) lies in up to 16 buckets on different genes, and
-an order takes from a bucket on its own shard while there is one; only when that runs dry it goes to the others.
+an order takes from a bucket on its own shard while there is one; only when that runs dry it goes to the others. A
+budget is one bucket: an order takes any amount of it, and what sixteen have together no single one of them may have.
 """
 
 from __future__ import annotations
@@ -77,6 +78,15 @@ def share_of(bound: int, bucket: int) -> int:
     return (first if bucket == 0 else 0) + (rest + BUCKETS - 1 - bucket) // BUCKETS
 
 
+def units_of(use: LimitUse, bucket: int) -> int:
+    """The units that a bucket of a limit begins with."""
+    if use.kind == BUYER:
+        return ENDLESS
+    if use.kind == BUDGET:
+        return 0 if bucket else use.bound
+    return share_of(use.bound, bucket)
+
+
 def limit_id(use: LimitUse, bucket: int, buyer_id: str) -> str:
     """The id of the stock that a use is taken from: the same for everybody who computes it.
 
@@ -91,8 +101,8 @@ def limit_id(use: LimitUse, bucket: int, buyer_id: str) -> str:
 
 def buckets_of(use: LimitUse) -> list[int]:
     """The buckets that can serve a use at all."""
-    if use.kind == BUYER:
-        return [0]
+    if use.kind in (BUYER, BUDGET):
+        return [0] if units_of(use, 0) >= use.quantity else []
     return [bucket for bucket in range(BUCKETS) if share_of(use.bound, bucket) >= use.quantity]
 
 
@@ -129,7 +139,7 @@ def opening_of(use: LimitUse, bucket: int, buyer_id: str, at_ms: int) -> StockCh
         sku_id=limit_id(use, bucket, buyer_id),
         location_id=PLACE,
         pool=POOL,
-        delta=ENDLESS if use.kind == BUYER else share_of(use.bound, bucket),
+        delta=units_of(use, bucket),
         reference=reference_of(use.campaign_id, use.bound),
         at_ms=at_ms,
     )
@@ -143,8 +153,8 @@ def stock_of(campaign_id: str, bounds: Limits) -> dict[str, tuple[int, int]]:
             campaign_id=campaign_id, kind=kind, key="", quantity=1, bound=bound, order_id=campaign_id
         )
         for bucket in range(BUCKETS):
-            if share_of(bound, bucket):
-                found[limit_id(use, bucket, "")] = (share_of(bound, bucket), bound)
+            if units := units_of(use, bucket):
+                found[limit_id(use, bucket, "")] = (units, bound)
     return found
 
 
@@ -162,7 +172,7 @@ def reference_of(campaign_id: str, bound: int) -> str:
 def is_lowered(before: Limits, after: Limits) -> bool:
     """Whether a bound that counts over the whole campaign became smaller, or was taken away and may come back so."""
     pairs = ((before.total, after.total), (before.budget_minor, after.budget_minor))
-    return any(0 < new < old for old, new in pairs)
+    return any(new < old for old, new in pairs)
 
 
 def by_shard(

@@ -88,7 +88,7 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     creator_id: str = ""
 
 
-class QuotedOrder(msgspec.Struct, frozen=True, kw_only=True):
+class QuotedOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one seller would be owed: lines frozen as they will stand on the order.
 
     `places` are the numbers of its lines in the whole basket, told where campaigns were in force. `options` are all
@@ -108,7 +108,7 @@ class QuotedOrder(msgspec.Struct, frozen=True, kw_only=True):
     options: tuple[Option, ...] = ()
 
 
-class Quote(msgspec.Struct, frozen=True, kw_only=True):
+class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A priced promise with a deadline. Ids are minted with it, so placing it twice names the same orders.
 
     `limits` are the uses of campaigns that placing it takes, `priced` what decided its discounts, `region` where the

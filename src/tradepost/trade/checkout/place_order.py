@@ -72,8 +72,8 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
             held.append(shard)
         placed = await context.db.batch(home, placing.OPEN, msgspec.structs.replace(placement, quoted=True))
     except Refusal as refusal:
-        if not held and redeeming.is_of_limit(refusal):
-            raise  # nothing is held and nobody was told: another bucket may be tried under the same ids
+        if redeeming.is_of_limit(refusal) and (not held or refusal.code == "inventory.sku_unknown"):
+            raise  # nobody was told: tried again under the same ids, under which what is held already stays held
         known = not is_unsettled(refusal.code, placement.quoted)
         stands = known and await _give_up(context, placement, home, held)
         if stands and refusal.code != "idempotency.key_reused":

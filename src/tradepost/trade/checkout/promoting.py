@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -62,9 +62,17 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find_offered(
-    context: Context, in_force: InForce, where: Market, scene: str, asker: Asker, wants: Sequence[Want]
+    context: Context,
+    in_force: InForce,
+    where: Market,
+    scene: str,
+    asker: Asker,
+    wants: Sequence[Want],
+    sellers: Collection[str],
 ) -> Offered:
-    """What this buyer may be offered now. One read of the buyer's shard, where a campaign asks about buyers.
+    """What this buyer may be offered now of the platform's campaigns and those of the `sellers` of the goods wanted.
+
+    One read of the buyer's shard, where a campaign asks about buyers.
 
     Raises `promotion.codes_invalid`, `.code_unknown`, `.code_early`, `.code_expired`, `.code_not_applicable`, and
     `.limit_reached` for a code.
@@ -75,9 +83,8 @@ async def find_offered(
         await _check_code(context, in_force, code, where, scene, at_ms)
     candidates = [
         one
-        for one in in_force.limited
+        for one in _limited(in_force, codes, sellers)
         if one.is_running(at_ms, where.code, where.currency, scene)
-        and (not one.needs_code or not set(codes).isdisjoint(one.codes))
     ]
     first_order, taken = True, dict[str, int]()
     counters = {limits.limit_id(use, 0, asker.buyer_id): use for use in _buyer_uses(candidates)}
@@ -87,10 +94,8 @@ async def find_offered(
             shard, _look_at_buyer, asker.buyer_id, in_force.asks_first_order, list(counters)
         )
     reached = {use.campaign_id: use for name, use in counters.items() if taken.get(name, 0) >= use.bound}
-    for one in candidates:
-        dry = (
-            None if one.campaign_id in reached else await _dry_limit(context, one, asker, where, at_ms, wants)
-        )
+    for one in [one for one in candidates if one.campaign_id not in reached]:
+        dry = await _dry_limit(context, one, asker, where, at_ms, wants)
         if dry is not None:
             reached[one.campaign_id] = dry
     for code in codes:
@@ -112,6 +117,15 @@ async def find_offered(
             without=tuple(sorted(without)),
         ),
     )
+
+
+def _limited(in_force: InForce, codes: Sequence[str], sellers: Collection[str]) -> Iterable[Campaign]:
+    """The limited campaigns that may give something for goods of these sellers and to those who have these codes."""
+    for one in in_force.limited:
+        if (not one.seller_id or one.seller_id in sellers) and (
+            not one.needs_code or not set(codes).isdisjoint(one.codes)
+        ):
+            yield one
 
 
 def clean_campaign_codes(codes: Iterable[str]) -> tuple[str, ...]:
@@ -194,6 +208,8 @@ async def _dry_limit(
     context: Context, campaign: Campaign, asker: Asker, where: Market, at_ms: int, wants: Sequence[Want]
 ) -> LimitUse | None:
     """The limit of which this process knows that nothing is left; what it does not know placing finds out."""
+    if not context.hints:
+        return None
     uses = limits.uses_of(
         campaign.campaign_id,
         limits_of(campaign),
@@ -203,13 +219,46 @@ async def _dry_limit(
         discount_minor=1,
     )
     for use in uses:
-        demands = [limits.demand_of(use, bucket, asker.buyer_id) for bucket in limits.buckets_of(use)]
-        hints = [bool(context.hints.refuses([demand])) for demand in demands]
-        if use.kind != BUYER and all(hints):
-            said = [await context.hints.confirm([demand]) for demand in demands]
-            if all(said):
-                return use
+        if await _is_spent(context, use):
+            return use
     return None
+
+
+async def _is_spent(context: Context, use: LimitUse) -> bool:
+    """Whether this process knows that no bucket has so many units left; a buyer's own counter is read, not guessed."""
+    if use.kind == BUYER:
+        return False
+    buckets = limits.buckets_of(use)
+    if buckets and not context.hints:
+        return False
+    for bucket in buckets:
+        demand = [limits.demand_of(use, bucket, "")]
+        if context.hints.refuses(demand) is None or await context.hints.confirm(demand) is None:
+            return False
+    return True
+
+
+async def leave_out_spent(
+    context: Context, offered: Offered, where: Market, uses: Iterable[LimitUse]
+) -> Offered | None:
+    """What is offered without the campaigns that have less left than these uses take; None when all have enough.
+
+    What is left of a budget may be too little for this basket and enough for another one. Raises
+    `promotion.limit_reached` for a campaign whose code was given.
+    """
+    spent = {use.campaign_id: use for use in uses if await _is_spent(context, use)}
+    if not spent:
+        return None
+    for code in offered.priced.codes:
+        use = spent.get(offered.in_force.by_code[code].campaign_id)
+        if use is not None:
+            raise refuse_reached(use)
+    without = frozenset({*offered.priced.without, *spent})
+    return msgspec.structs.replace(
+        offered,
+        strategy=offered.in_force.strategy(policy_of(where), without),
+        priced=msgspec.structs.replace(offered.priced, without=tuple(sorted(without))),
+    )
 
 
 def refuse_reached(use: LimitUse) -> Refusal:
@@ -234,7 +283,8 @@ def uses_in(
 ) -> tuple[LimitUse, ...]:
     """What placing takes of the limits of the campaigns that gave something. `order_of` is order id by seller.
 
-    A use belongs to the order of the first line that has something of it, or of the first charge.
+    A use belongs to the order of the first line that has something of it, or of the first charge. Where orders of
+    several sellers have something of it, it is never given back.
     """
     outcome = priced.outcome
     if outcome is None or not offered.in_force.limited:
@@ -248,9 +298,14 @@ def uses_in(
         lines = [line for line in priced.lines if _has(line.adjustments, use.campaign_id)]
         sellers = [line.seller_id for line in lines]
         sellers += [one.seller_id for one in priced.shipping if _has(one.adjustments, use.campaign_id)]
+        bounds = limits_of(campaign)
+        if (
+            len(set(sellers)) > 1
+        ):  # cancelling the one order leaves the others with their part of the discount
+            bounds = msgspec.structs.replace(bounds, reissue=promotion.Reissue.NEVER)
         found += limits.uses_of(
             use.campaign_id,
-            limits_of(campaign),
+            bounds,
             order_id=order_of[sellers[0]],
             day=day,
             contents=[line.content_id for line in lines if line.content_id],

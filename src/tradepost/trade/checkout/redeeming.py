@@ -42,7 +42,7 @@ async def place_limited(context: Context, placement: Placement, place: Place) ->
 
     Each try is whole: what was refused changed nothing. The tries are bounded by the buckets and the counters.
     """
-    open_to = {use: _candidates(context, use, placement) for use in placement.limits}
+    open_to = {use: candidates(context, use, placement) for use in placement.limits}
     opened = 0
     while True:
         for use, buckets in open_to.items():
@@ -72,11 +72,14 @@ async def place_limited(context: Context, placement: Placement, place: Place) ->
                 raise refuse_reached(refused) from refusal
 
 
-def _candidates(context: Context, use: LimitUse, placement: Placement) -> list[int]:
+def candidates(context: Context, use: LimitUse, placement: Placement) -> list[int]:
+    """The buckets that can serve a use, in the order this process tries them."""
     db = context.db
     buckets = limits.buckets_of(use)
     home, then = db.shard_of(placement.gene), gene_for(placement.checkout_id)
-    return limits.order_of(buckets, home, db.shard_of, context.first_bucket, then)
+    # over shards a hold commits by itself: a second click at another process has to find the same bucket
+    first = context.first_bucket if db.shards == 1 else then % limits.BUCKETS
+    return limits.order_of(buckets, home, db.shard_of, first, then)
 
 
 async def _is_dry(context: Context, use: LimitUse, bucket: int, placement: Placement) -> bool:

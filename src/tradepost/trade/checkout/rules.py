@@ -88,6 +88,7 @@ def make_quote(
             buyer=offered.facts if offered is not None else _NOBODY,
             lines_max=len(wants),
             send=None if shipments is None else shipments.price,
+            traced=False,
         )
 
     priced = ask(adjust if offered is None else offered.strategy)
@@ -159,7 +160,6 @@ def _quote(
         total_minor=priced.total_minor,
         shipping_minor=priced.shipping_minor,
         tax_minor=priced.tax_minor,
-        trace=priced.trace,
     )
     return quote if offered is None else _with_campaigns(quote, offered, priced, order_ids, market)
 

@@ -23,6 +23,7 @@ from tradepost.trade.creators.model import (
 from tradepost.trade.creators.rules import (
     choose_plan,
     estimate,
+    is_creator,
     minus,
     release,
     settle,
@@ -54,7 +55,7 @@ def open_lines(order: Order, versions: Iterable[Version], stand: Stand) -> tuple
     plans = in_force(versions, order.placed_at_ms)
     found = []
     for line in order.body.lines:
-        if not line.creator_id:
+        if not is_creator(line.creator_id):
             continue
         kind = line.content_id.partition("_")[0]
         tap = Touch(

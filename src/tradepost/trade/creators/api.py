@@ -162,6 +162,14 @@ def forget(tx: Tx, stands: OrderCommissions) -> None:
     store.update_orders(tx, [(stands, replace(stands, next_at_ms=0, touches=stands.touches + 1))])
 
 
+def put_off(tx: Tx, order_id: str, until_ms: int) -> None:
+    """Look at an order again later: something refuses it now."""
+    stands = store.find_orders(tx, [order_id]).get(order_id)
+    if stands is not None:
+        later = replace(stands, next_at_ms=until_ms, touches=stands.touches + 1)
+        store.update_orders(tx, [(stands, later)])
+
+
 def find_commissions(tx: Tx, order_id: str) -> OrderCommissions:
     """What an order's lines earn, and why. Raises Refusal `creators.commission_unknown`."""
     found = store.find_orders(tx, [order_id]).get(order_id)
@@ -172,8 +180,8 @@ def find_commissions(tx: Tx, order_id: str) -> OrderCommissions:
     return found
 
 
-def list_earnings(tx: Tx, creator_id: str, before: str, limit: int) -> list[Earning]:
-    """A creator's lines, newest order first."""
+def list_earnings(tx: Tx, creator_id: str, before: tuple[str, int], limit: int) -> list[Earning]:
+    """A creator's lines, newest order first, behind (order id, line number)."""
     return store.earnings_of(tx, creator_id, before, limit)
 
 

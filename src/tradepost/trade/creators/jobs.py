@@ -15,6 +15,7 @@ from tradepost.kernel.world import World
 from tradepost.trade.creators import accounting, api, store
 from tradepost.trade.creators.api import Look
 from tradepost.trade.creators.model import Basis, OrderCommissions, Plan
+from tradepost.trade.creators.rules import is_creator
 
 AGAIN_MS = 3_600_000
 """How long an order whose money the bank holds waits until it is looked at again."""
@@ -31,9 +32,14 @@ def sweeps(db: Storage, world: World) -> list[Sweep]:
             try:
                 await look_at(db, order_id, world.now_ms())
             except Refusal as refusal:
-                if refusal.code != "version.conflict":  # moved meanwhile: it is due again
+                if refusal.code.startswith("storage."):
                     raise
-                log.info("commissions of %s moved meanwhile", order_id)
+                if refusal.code == "version.conflict":  # moved meanwhile: it is due again
+                    log.info("commissions of %s moved meanwhile", order_id)
+                    continue
+                log.error("commissions of %s wait: %s", order_id, refusal)  # the others of the shard go on
+                shard = db.shard_of(gene_of(order_id))
+                await db.transact(shard, api.put_off, order_id, world.now_ms() + AGAIN_MS)
 
     return [Sweep("creators.commissions", store.due, act, every_ms=EVERY_MS)]
 
@@ -74,7 +80,9 @@ async def _stands(db: Storage, seen: Look, plans: Sequence[Plan]) -> dict[tuple[
         return {}
     found: dict[tuple[str, str], int] = {}
     before_ms = _counted_until(seen.stands) or order.placed_at_ms
-    for creator_id in dict.fromkeys(line.creator_id for line in order.body.lines if line.creator_id):
+    for creator_id in dict.fromkeys(
+        line.creator_id for line in order.body.lines if is_creator(line.creator_id)
+    ):
         shard = db.shard_of(gene_of(creator_id))
         for plan in tiered.values():
             sold, goods = await db.read(shard, store.stand, creator_id, plan.plan_id, before_ms)

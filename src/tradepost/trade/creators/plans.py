@@ -10,13 +10,17 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Tx
 from tradepost.trade.creators import store
 from tradepost.trade.creators.model import Plan
-from tradepost.trade.creators.rules import check_plan
+from tradepost.trade.creators.rules import check_bonuses, check_plan
 
 
-def enter_plan(tx: Tx, plan: Plan, at_ms: int) -> Plan:
-    """A new plan, in force from this moment. Raises Refusal `creators.plan_invalid`, `creators.too_many_plans`."""
+def enter_plan(tx: Tx, plan: Plan, at_ms: int, *, by_seller: bool = False) -> Plan:
+    """A new plan, in force from this moment; a seller's own may not spend the platform's money.
+
+    Raises Refusal `creators.plan_invalid`, `creators.too_many_plans`.
+    """
     first = replace(plan, version=1)
     check_plan(first)
+    check_bonuses(first, by_seller=by_seller)
     if len(store.versions_of(tx, plan.seller_id)) >= store.PLANS_MAX:
         raise Refusal(
             "creators.too_many_plans",
@@ -27,7 +31,7 @@ def enter_plan(tx: Tx, plan: Plan, at_ms: int) -> Plan:
     return first
 
 
-def change_plan(tx: Tx, plan: Plan, at_ms: int) -> Plan:
+def change_plan(tx: Tx, plan: Plan, at_ms: int, *, by_seller: bool = False) -> Plan:
     """The next version, in force from this moment; `plan.version` is the one it replaces.
 
     Orders placed before stay under the version of their day. Raises Refusal `creators.plan_unknown`,
@@ -38,6 +42,7 @@ def change_plan(tx: Tx, plan: Plan, at_ms: int) -> Plan:
         raise Refusal("version.conflict", f"Plan {plan.plan_id} is at version {stands.version}.")
     following = replace(plan, version=stands.version + 1)
     check_plan(following)
+    check_bonuses(following, by_seller=by_seller)
     store.end_version(tx, stands, at_ms)
     store.insert_version(tx, following, at_ms)
     return following

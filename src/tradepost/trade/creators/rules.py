@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from tradepost.kernel.errors import Refusal
+from tradepost.kernel.ids import check_id
 from tradepost.trade.creators.model import (
     BONUSES_MAX,
     COMMISSION_STATES,
@@ -247,8 +248,45 @@ def check_plan(plan: Plan) -> None:
         raise _invalid("tiers", "A higher tier pays less.", "rates that do not fall")
     if sum(bonus.rate_bps for bonus in plan.bonuses) + top_rate(plan) > WHOLE_BPS:
         raise _invalid("bonuses", "Rates and bonuses are more than the goods.", "at most 10000 together")
+    _check_payers(plan)
+    if plan.tiers and not plan.ends_at_ms:
+        raise _invalid("ends_at_ms", "A plan with tiers has no end.", "a moment: the deposit goes back then")
     if plan.ends_at_ms and plan.ends_at_ms <= plan.starts_at_ms:
         raise _invalid("ends_at_ms", "It ends before it starts.", "a later moment than starts_at_ms")
+
+
+def _check_payers(plan: Plan) -> None:
+    """A plan is its seller's: it spends the seller's money, and what it gives an agency is a part of the creator's."""
+    for index, bonus in enumerate(plan.bonuses):
+        if bonus.cap_minor < 0:
+            raise _invalid(f"bonuses[{index}].cap_minor", "A cap below zero.", "0 for none, or more")
+    agency = plan.agency
+    if agency is None:
+        return
+    if not 0 <= agency.share_bps <= WHOLE_BPS:
+        raise _invalid("agency.share_bps", f"a share of {agency.share_bps}", f"0 to {WHOLE_BPS} basis points")
+    if not is_creator(agency.agency_id):
+        raise _invalid("agency.agency_id", f"{agency.agency_id[:60]!r} is no creator.", "the id of a creator")
+
+
+def is_creator(identifier: str) -> bool:
+    """Whether this is a well-formed creator id. What a client sends on a line may be anything."""
+    try:
+        check_id(identifier, "creator")
+    except Refusal:
+        return False
+    return True
+
+
+def check_bonuses(plan: Plan, *, by_seller: bool) -> None:
+    """Raise Refusal `creators.plan_invalid` when a seller's plan would spend the platform's money."""
+    for index, bonus in enumerate(plan.bonuses):
+        if by_seller and bonus.seller_share_bps != WHOLE_BPS:
+            raise _invalid(
+                f"bonuses[{index}].seller_share_bps",
+                "Only an operator may let the platform pay.",
+                f"{WHOLE_BPS}: the seller pays all of it",
+            )
 
 
 def _rates(plan: Plan) -> Iterable[tuple[str, int]]:

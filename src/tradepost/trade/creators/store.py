@@ -8,7 +8,7 @@ import msgspec
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
-from tradepost.kernel.tx import Row, Tx
+from tradepost.kernel.tx import Row, Tx, Value
 from tradepost.trade.creators.model import Earning, OrderCommissions, Plan
 
 PLANS_MAX = 1_000
@@ -158,14 +158,14 @@ def put_earnings(tx: Tx, wanted: Sequence[Earning]) -> None:
     )
 
 
-def earnings_of(tx: Tx, creator_id: str, before: str, limit: int) -> list[Earning]:
-    """A creator's lines, newest order first, behind an order id."""
-    rows = tx.query(
-        f"SELECT {_EARNING} FROM creator_commissions WHERE gene = ? AND creator_id = ?"
-        + (" AND order_id < ?" if before else "")
-        + " ORDER BY order_id DESC, line_no LIMIT ?",
-        (gene_of(creator_id), creator_id, *([before] if before else []), limit),
-    )
+def earnings_of(tx: Tx, creator_id: str, before: tuple[str, int], limit: int) -> list[Earning]:
+    """A creator's lines, newest order first, behind (order id, line number); an empty id begins."""
+    sql = f"SELECT {_EARNING} FROM creator_commissions WHERE gene = ? AND creator_id = ?"
+    params: list[Value] = [gene_of(creator_id), creator_id]
+    if before[0]:
+        sql += " AND (order_id < ? OR (order_id = ? AND line_no > ?))"
+        params += [before[0], before[0], before[1]]
+    rows = tx.query(sql + " ORDER BY order_id DESC, line_no LIMIT ?", [*params, limit])
     return [_earning(row) for row in rows]
 
 

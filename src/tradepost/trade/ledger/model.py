@@ -118,6 +118,11 @@ declare_problems(
             "Entries do not sum to zero",
             "A defect on our side: report the transaction id.",
         ),
+        "ledger.id_too_long": (
+            Kind.INTERNAL,
+            "A transaction id that the journal cannot keep",
+            "A defect on our side: report the transaction id.",
+        ),
         "ledger.account_unknown": (
             Kind.INTERNAL,
             "No such kind of account",

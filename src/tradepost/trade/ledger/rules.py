@@ -22,10 +22,14 @@ Key = tuple[int, str]
 """(gene, transaction_id)."""
 
 _STATES = frozenset({PENDING, POSTED, VOIDED})
+ID_LETTERS_MAX = 64
+"""What the column takes; SQLite would take more, MySQL would refuse it in the middle of a refund."""
 
 
 def find_fault(transaction: Transaction) -> Refusal | None:
     """Why a transaction is not sound by itself, or None."""
+    if max(len(transaction.transaction_id), len(transaction.pending_id)) > ID_LETTERS_MAX:
+        return _refuse("ledger.id_too_long", transaction, f"An id of more than {ID_LETTERS_MAX} letters.")
     total = 0
     for entry in transaction.entries:
         total += entry.amount_minor

@@ -79,7 +79,7 @@ class LineQuantity(msgspec.Struct, frozen=True):
     quantity: int
 
 
-class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line as agreed, never changed. `total_minor` is what the buyer pays for it, tax within.
 
     `line_no` counts from 1. `components` are the stock units of ONE unit, itself x1 when the offer is no kit.

@@ -236,7 +236,7 @@ def book_refund(
         payment = replace(payment, sides=with_side(payment.sides, after))
         sums: dict[str, int] = {}
         _add_funded(sums, share, side, [-part for part in parts.funded])
-        postings += _funding(payment, f"fundback.{name}", sums, at_ms)
+        postings += _funding(payment, f"fb.{name}", sums, at_ms)
     if by_hand:
         own = (
             Entry(f"provider:{payment.provider}", refund.amount_minor),

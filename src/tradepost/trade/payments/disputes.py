@@ -61,7 +61,7 @@ def book_dispute(dispute: Dispute, provider: str, step: str, at_ms: int) -> Tran
     held, paid = f"dispute:{provider}", f"provider:{provider}"
     source, target = {"withdrawn": (paid, held), "returned": (held, paid), "lost": (held, LOSSES)}[step]
     return Transaction(
-        transaction_id=f"{dispute.payment_id}.dispute.{dispute.dispute_id[-26:]}.{step}",
+        transaction_id=f"{dispute.payment_id}.dispute.{dispute.dispute_id[-11:]}.{step}",
         gene=gene_of(dispute.payment_id),
         kind=TransactionKind.DISPUTE,
         currency=dispute.currency,
@@ -80,7 +80,7 @@ def book_taking(posting: Transaction, provider: str, letters: str) -> Transactio
     payment_id = posting.reference
     return replace(
         posting,
-        transaction_id=f"{payment_id}.chargeback.{letters}",
+        transaction_id=f"{payment_id}.cb.{letters}",
         kind=TransactionKind.DISPUTE,
         entries=entries,
     )

@@ -105,7 +105,7 @@ class Sheet:
         refund_rules.accept_request(request, share)
         payment = rules.with_share(payment, replace(share, returning=share.returning + request.amount_minor))
         if request.division is not None:
-            payment = booking.note_division(payment, share, request)
+            payment = booking.note_division(payment, refund_rules.as_booked(share), request)
         self.put(payment)
         refund = Refund(
             refund_id=request.refund_id,

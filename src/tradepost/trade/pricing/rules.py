@@ -65,18 +65,20 @@ def price(
     buyer: BuyerFacts = NOBODY,
     lines_max: int = LINES_MAX,
     send: SendRule | None = None,
+    traced: bool = True,
 ) -> Priced:
     """The basket's price at a moment; the same facts give the same answer everywhere.
 
     `tax` and `ship` are the strategies of `trade.tax` and `trade.shipping`; `adjust` defaults to the scene's
     strategy of the point `pricing.adjustments`; `buyer` is what promotions may know of the buyer; `send` prices the
-    parcels of sellers with terms of their own, in place of `ship`.
+    parcels of sellers with terms of their own, in place of `ship`. Not `traced`, the trace is empty.
 
     Raises Refusal `pricing.*` and whatever the strategies refuse.
     """
     _check_count(len(lines), lines_max)
     market = market.at(at_ms)
     trace: list[str] = []
+    told = trace if traced else None
     units = [
         _unit_price(line, index, market, at_ms, scene, buyer.segments) for index, line in enumerate(lines)
     ]
@@ -93,20 +95,20 @@ def price(
         basket = _basket(lines, units, listed, market, at_ms, scene, buyer_id, codes, buyer)
         proposed = strategy(basket)
         if isinstance(proposed, Outcome):
-            outcome, adjusted = proposed, list(proposed.lines)
-            _note(proposed, trace)
+            outcome, adjusted = _noted(proposed, trace), list(proposed.lines)
         else:
             adjusted = _apply(proposed, listed, trace)
     rules = _levelled(lines, listed, adjusted, market, tax)
     priced = tuple(
-        _price_line(index, line, units[index], listed[index], adjusted[index], market, rules[index], trace)
+        _price_line(index, line, units[index], listed[index], adjusted[index], market, rules[index], told)
         for index, line in enumerate(lines)
     )
     sent = send(priced) if send is not None else _NOBODY_SENDS
     charges = _charge(priced, market, ship, sent)
     if outcome is not None and basket is not None and isinstance(strategy, Promotions):
         outcome = strategy.ship(basket, outcome, charges)
-    return _sum_up(market.currency, priced, _ship(charges, sent, outcome, market, tax, trace), trace, outcome)
+    shipping = _ship(charges, sent, outcome, market, tax, trace)
+    return _sum_up(market.currency, priced, shipping, trace if traced else (), outcome)
 
 
 def _told(answer: tuple[int, int], amount_minor: int, category: str, market: Market) -> tuple[int, int]:
@@ -156,7 +158,7 @@ def _sum_up(
     currency: str,
     lines: tuple[PricedLine, ...],
     shipping: tuple[ShippingCharge, ...],
-    trace: list[str],
+    trace: Sequence[str],
     outcome: Outcome | None,
 ) -> Priced:
     shipping_minor = sum([charge.amount_minor for charge in shipping])
@@ -252,9 +254,10 @@ def _basket(
     )
 
 
-def _note(outcome: Outcome, trace: list[str]) -> None:
+def _noted(outcome: Outcome, trace: list[str]) -> Outcome:
     for use in outcome.uses:
         trace.append(f"campaign {use.campaign_id} {use.version} {-use.discount_minor}")
+    return outcome
 
 
 def _apply(
@@ -292,7 +295,7 @@ def _price_line(
     adjustments: tuple[Adjustment, ...],
     market: Market,
     tax: TaxRule,
-    trace: list[str],
+    trace: list[str] | None,
 ) -> PricedLine:
     offer = line.offer
     amount = listed
@@ -306,10 +309,11 @@ def _price_line(
         total, net = amount + tax_minor, amount
     fee_minor = divide(net * offer.fee_bps, 10_000, Rounding.HALF_UP) if offer.fee_bps else 0
     number = index + 1
-    trace.append(
-        f"line {number} list {unit}*{line.quantity}={listed} tax {category} {rate_bps}={tax_minor}"
-        f" fee {offer.fee_bps}={fee_minor}"
-    )
+    if trace is not None:
+        trace.append(
+            f"line {number} list {unit}*{line.quantity}={listed} tax {category} {rate_bps}={tax_minor}"
+            f" fee {offer.fee_bps}={fee_minor}"
+        )
     return PricedLine(
         line_no=number,
         offer_id=offer.offer_id,

@@ -13,6 +13,7 @@ from tradepost.trade.promotion import store
 from tradepost.trade.promotion.campaigns import (
     ACTIVE,
     ACTIVE_MAX,
+    ACTIVE_OF_SELLER_MAX,
     CAMPAIGN_STATES,
     DRAFT,
     ENDED,
@@ -84,6 +85,8 @@ def move_campaign(
     now = _at(tx, campaign_id, seller_id, version)
     state = CAMPAIGN_STATES.next(now.state, given)
     live = now.rules_version if given == "publish" else now.live_version
+    if state == ACTIVE != now.state and now.seller_id:
+        _check_room(tx, now.seller_id)
     if given == "publish":
         _claim_codes(tx, now.campaign)
     after = _write(tx, replace(now, state=state, live_version=live), now, at_ms)
@@ -156,6 +159,15 @@ def _claim_codes(tx: Tx, campaign: Campaign) -> None:
             )
     new = [code for code in campaign.codes if taken.get(code) != campaign.campaign_id]
     store.replace_codes(tx, campaign.campaign_id, new, [code for code in new if code in taken])
+
+
+def _check_room(tx: Tx, seller_id: str) -> None:
+    if len(store.select_page(tx, seller_id, ACTIVE, "", ACTIVE_OF_SELLER_MAX)) >= ACTIVE_OF_SELLER_MAX:
+        raise Refusal(
+            "promotion.too_many_active",
+            f"{ACTIVE_OF_SELLER_MAX} campaigns of this seller are in force.",
+            expected=f"at most {ACTIVE_OF_SELLER_MAX} of one seller",
+        )
 
 
 def _begin_edition(tx: Tx, at_ms: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from tradepost.kernel.tx import Signal, Storage
 from tradepost.stability.signals import FORGET
 from tradepost.trade.promotion.api import CAMPAIGN, present_edition
 from tradepost.trade.promotion.campaigns import Edition
-from tradepost.trade.promotion.model import Campaign
+from tradepost.trade.promotion.model import BundlePrice, BuyGet, Campaign, Filter, Rule
 from tradepost.trade.promotion.policy import Policy
 from tradepost.trade.promotion.store import GENE
 from tradepost.trade.promotion.strategy import Promotions
@@ -28,7 +29,7 @@ class InForce:
         self.by_id = {campaign.campaign_id: campaign for campaign in edition.campaigns}
         self.by_code = {code: campaign for campaign in edition.campaigns for code in campaign.codes}
         self.limited = tuple(one for one in edition.campaigns if is_limited(one))
-        self.asks_first_order = any(asks_first_order(one) for one in edition.campaigns)
+        self.asks_first_order = any(_looks_at_first_order(one) for one in edition.campaigns)
         self._strategies: dict[tuple[Policy, frozenset[str]], Promotions] = {}
 
     def __bool__(self) -> bool:
@@ -65,6 +66,23 @@ def asks_first_order(campaign: Campaign) -> bool:
         or any(condition.first_order or condition.among.first_order for condition in rule.conditions)
         for rule in campaign.rules
     )
+
+
+def _looks_at_first_order(campaign: Campaign) -> bool:
+    """Whether some rule tells buyers who never bought from those who did, whichever of the two it is for."""
+    found = [condition.first_order for rule in campaign.rules for condition in rule.conditions]
+    found += [one.first_order for rule in campaign.rules for one in _filters(rule)]
+    return any(one is not None for one in found)
+
+
+def _filters(rule: Rule) -> Iterator[Filter]:
+    yield rule.filter
+    yield from (condition.among for condition in rule.conditions)
+    if isinstance(rule.effect, BuyGet):
+        yield rule.effect.buy
+        yield rule.effect.get
+    elif isinstance(rule.effect, BundlePrice):
+        yield from (part.of for part in rule.effect.parts)
 
 
 class CampaignBook:

@@ -11,10 +11,13 @@ from tradepost.trade.promotion.model import Campaign, CampaignState
 
 ACTIVE_MAX = 500
 """Campaigns in force at a time; publishing one more is refused, so that the book stays small."""
+ACTIVE_OF_SELLER_MAX = 20
+"""Campaigns of one seller in force at a time: every quote looks at the limits of all that may concern it."""
 CODE_LETTERS_MAX = 40
 CODES_ASKED_MAX = 10
 """Codes of one quote."""
 DOCUMENT_BYTES_MAX = 256 * 1024
+"""A version of a campaign's rules as JSON; a larger one is refused."""
 
 DRAFT, ACTIVE = CampaignState.DRAFT.value, CampaignState.ACTIVE.value
 PAUSED, ENDED = CampaignState.PAUSED.value, CampaignState.ENDED.value

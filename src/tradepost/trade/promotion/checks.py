@@ -29,6 +29,8 @@ from tradepost.trade.promotion.model import (
 from tradepost.trade.promotion.policy import Policy
 
 WHOLE_BPS = 10_000
+LIMIT_MAX = 1_000_000_000
+"""What a limit may allow, in uses or minor units: what one stock unit of the inventory can hold."""
 _SHIPPING_EFFECTS = (Percentage, Fixed, SetTotal, TieredPercent, TieredFlat)
 Fault = tuple[str, str]
 """(field, what would be right)."""
@@ -85,8 +87,9 @@ def _faults(campaign: Campaign) -> Iterator[Fault]:
     if (campaign.owner is Owner.SELLER) != bool(campaign.seller_id):
         yield "seller_id", "the seller of a seller's campaign, and of no other"
     limits = campaign.limits
-    if min(limits.total, limits.per_buyer, limits.per_day, limits.per_content, limits.budget_minor) < 0:
-        yield "limits", "numbers of zero or more"
+    bounds = (limits.total, limits.per_buyer, limits.per_day, limits.per_content, limits.budget_minor)
+    if min(bounds) < 0 or max(bounds) > LIMIT_MAX:
+        yield "limits", f"numbers of 0 to {LIMIT_MAX}"
     for number, rule in enumerate(campaign.rules):
         for field, expected in _rule_faults(campaign, rule):
             yield f"rules[{number}].{field}", expected
@@ -102,8 +105,17 @@ def _rule_faults(campaign: Campaign, rule: Rule) -> Iterator[Fault]:
         yield "funding", "shares of zero or more that sum to 10000 bps"
     elif len(set(funders)) < len(funders):
         yield "funding", "each funder once"
-    elif campaign.owner is Owner.SELLER and Funder.PLATFORM in funders:
-        yield "funding", "nothing of the platform's in a seller's campaign"
+    elif campaign.owner is Owner.SELLER and set(funders) != {Funder.SELLER}:
+        yield "funding", "the seller alone in a seller's campaign"
+    elif (
+        Funder.CREATOR in funders
+    ):  # whoever buys names the creator of a line: that is nobody's consent to pay
+        yield "funding", "nothing of a creator's: no plan yet records that a creator agreed to pay"
+    if campaign.owner is Owner.SELLER and (rule.exclusive or rule.stop_after or rule.best_of):
+        yield (
+            "exclusive",
+            "no exclusive, stop_after or best_of in a seller's campaign: they shut out others' rules",
+        )
     if rule.rule_class is RuleClass.SHIPPING and not isinstance(rule.effect, _SHIPPING_EFFECTS):
         yield "effect", "a percentage, a fixed amount, a total or tiers for shipping"
     for field, expected in _effect_faults(rule):

@@ -33,8 +33,12 @@ Gives = list[tuple[int, int]]
 """(line, amount taken off, above zero)."""
 
 
-def reckon(ground: Ground, rule: Rule, places: Sequence[int], policy: Policy) -> Gives:
-    """What a rule would take off these lines now, within floors and the rule's cap."""
+def reckon(ground: Ground, rule: Rule, places: Sequence[int], policy: Policy, giver: str = "") -> Gives:
+    """What a rule would take off these lines now, within floors and the rule's cap.
+
+    `giver` is the seller whose goods alone a gift may be; empty: anybody's.
+    """
+    ground.giver = giver
     ground.taken = {}
     ground.bought = {}
     gives = _EFFECTS[type(rule.effect)](ground, rule, places, policy)
@@ -54,13 +58,13 @@ def sets_units_apart(effect: object) -> bool:
     return isinstance(effect, Percentage | Fixed) and effect.max_units > 0
 
 
-def value(ground: Ground, rule: Rule, places: Sequence[int], policy: Policy) -> int:
+def value(ground: Ground, rule: Rule, places: Sequence[int], policy: Policy, giver: str = "") -> int:
     """What `reckon` would take off all lines together; an amount off the whole need not be spread to know."""
     effect = rule.effect
     if isinstance(effect, Fixed) and rule.rule_class is not RuleClass.LINE and not effect.max_units:
         whole = min(effect.amount_minor, sum(ground.rooms(places)))
         return min(whole, rule.cap_minor) if rule.cap_minor else whole
-    return sum([amount for _, amount in reckon(ground, rule, places, policy)])
+    return sum([amount for _, amount in reckon(ground, rule, places, policy, giver)])
 
 
 def _fitted(ground: Ground, gives: Gives, counts: Mapping[int, int] = MappingProxyType({})) -> Gives:
@@ -289,7 +293,7 @@ def _bundle(ground: Ground, rule: Rule, places: Sequence[int], policy: Policy) -
 
 def _gift(ground: Ground, rule: Rule, places: Sequence[int], policy: Policy) -> Gives:
     effect: Gift = rule.effect  # type: ignore[assignment]
-    given = ground.values("skus").get(effect.sku_id, [])
+    given = ground.gifts_of(effect.sku_id)
     available = {place: ground.quantities[place] for place in given}
     return _free(ground, choosing.take(given, available, effect.quantity), PPM, policy)
 

@@ -99,7 +99,7 @@ class Run:
         places, why = self._eligible(active)
         if why:
             return [], why
-        gives = reckon(self.ground, active.rule, places, self.policy)
+        gives = reckon(self.ground, active.rule, places, self.policy, active.giver)
         if active.gift is not None:
             self._note_gift(active, gives)
         return gives, "" if gives else "nothing_to_give"
@@ -113,7 +113,7 @@ class Run:
 
     def _worth(self, active: Active) -> int:
         places, why = self._eligible(active)
-        return 0 if why else value(self.ground, active.rule, places, self.policy)
+        return 0 if why else value(self.ground, active.rule, places, self.policy, active.giver)
 
     def places(self, active: Active) -> Sequence[int]:
         """The lines, or the charges of the sellers of the lines, that a rule may lower."""
@@ -139,9 +139,10 @@ class Run:
 
     def _note_gift(self, active: Active, gives: Gives) -> None:
         gift = active.gift
-        if gift is None or any(known.code == active.rule.code for known in self.gifts):
+        name = (active.campaign.campaign_id, active.rule.code)
+        if gift is None or any((known.campaign_id, known.code) == name for known in self.gifts):
             return
-        there = self.ground.values("skus").get(gift.sku_id, [])
+        there = self.ground.gifts_of(gift.sku_id)
         taken = min(gift.quantity, sum([self.ground.quantities[place] for place in there])) if gives else 0
         self.gifts.append(
             GiftUnits(

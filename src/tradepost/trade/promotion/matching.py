@@ -55,7 +55,8 @@ class Ground:
 
     `listed` and `left` are minor units per line, `floors` the least a line may cost. `taken` are the units that the
     effect reckoned last chose, where it did not take whole lines, `bought` those it counted as bought. `spent` are
-    units by line that offers for some units only have counted, and what those units still cost.
+    units by line that offers for some units only have counted, and what those units still cost. `giver` is
+    the seller of the campaign under evaluation, empty for the platform's.
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class Ground:
         "everywhere",
         "floored",
         "floors",
+        "giver",
         "index",
         "left",
         "left_total",
@@ -87,6 +89,7 @@ class Ground:
             keys = [key(line) for line in lines]
             self.places = sorted(range(len(lines)), key=keys.__getitem__)
             self.lines = [lines[place] for place in self.places]
+        self.giver = ""
         self.taken: dict[int, int] = {}
         self.bought: dict[int, int] = {}
         self.spent: dict[int, tuple[int, int]] = {}
@@ -156,6 +159,11 @@ class Ground:
                 else:
                     known[value] = [place]
         return known
+
+    def gifts_of(self, sku_id: str) -> list[int]:
+        """The lines of a SKU that the campaign under evaluation may give away: a seller's only its own goods."""
+        found = self.values("skus").get(sku_id, [])
+        return [place for place in found if self.giver in ("", self.lines[place].seller_id)]
 
     def match(self, sieve: Sieve) -> Sequence[int]:
         """The lines that pass, in order."""

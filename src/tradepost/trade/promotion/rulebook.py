@@ -17,7 +17,7 @@ _CLASS_RANK = {RuleClass.LINE: 0, RuleClass.ORDER: 1, RuleClass.SHIPPING: 2}
 class Active:
     """One rule of one campaign, ready to run. `rank` is its place among all rules of the book."""
 
-    __slots__ = ("campaign", "conditions", "gift", "rank", "rule", "sieve")
+    __slots__ = ("campaign", "conditions", "gift", "giver", "rank", "rule", "sieve")
 
     def __init__(self, campaign: Campaign, rule: Rule) -> None:
         self.campaign = campaign
@@ -28,6 +28,7 @@ class Active:
             (condition, sieve_of(condition.among)) for condition in rule.conditions
         )
         self.gift = rule.effect if isinstance(rule.effect, Gift) else None
+        self.giver = campaign.seller_id if campaign.owner is Owner.SELLER else ""
 
     def places(self, ground: Ground, sieve: Sieve) -> Sequence[int]:
         """The lines that pass a sieve and that this campaign may touch."""

@@ -11,7 +11,7 @@ import msgspec
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Row, Tx
-from tradepost.trade.promotion.campaigns import ACTIVE, KeptRules, StoredCampaign
+from tradepost.trade.promotion.campaigns import ACTIVE, DOCUMENT_BYTES_MAX, KeptRules, StoredCampaign
 from tradepost.trade.promotion.model import Campaign
 
 GENE = 0
@@ -47,11 +47,22 @@ def update_campaign(tx: Tx, one: StoredCampaign) -> None:
 
 
 def insert_rules(tx: Tx, campaign: Campaign, author: str, at_ms: int) -> None:
-    """A version of a campaign's rules, never changed afterwards. Raises Taken when it is there."""
+    """A version of a campaign's rules, never changed afterwards. Raises Taken when it is there.
+
+    Raises Refusal `promotion.campaign_invalid` for a document of more than 256 KiB.
+    """
+    document = _encode(campaign)
+    if len(document) > DOCUMENT_BYTES_MAX:
+        raise Refusal(
+            "promotion.campaign_invalid",
+            f"The campaign is {len(document)} bytes long.",
+            field="rules",
+            expected=f"at most {DOCUMENT_BYTES_MAX} bytes of JSON",
+        )
     tx.execute(
         "INSERT INTO campaign_versions (gene, campaign_id, rules_version, document, author, at_ms)"
         " VALUES (?,?,?,?,?,?)",
-        (GENE, campaign.campaign_id, campaign.version, _encode(campaign), author, at_ms),
+        (GENE, campaign.campaign_id, campaign.version, document, author, at_ms),
     )
 
 

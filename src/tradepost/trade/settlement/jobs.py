@@ -26,6 +26,9 @@ CUT_EVERY_MS = 10_000
 PATIENCE_MS = 6 * 3_600_000
 """How long a day waits for shards that are behind; then it is cut, and what comes late is of the next open day."""
 
+HELD_MS = 3_600_000
+"""When an account or a payout that was refused is looked at again: the others must not wait for it."""
+
 log = logging.getLogger("tradepost.settlement")
 
 
@@ -82,17 +85,34 @@ def sweeps(db: Storage, world: World, bank: PayoutBank) -> list[Sweep]:
 
     async def cut(accounts: Sequence[Account]) -> None:
         for account in accounts:
-            await cut_account(db, world, watermarks, account)
+            try:
+                await cut_account(db, world, watermarks, account)
+            except Refusal as refusal:
+                key = (account.party_id, account.market, account.currency)
+                _warn(" ".join(key), refusal)
+                shard, now_ms = db.shard_of(gene_of(account.party_id)), world.now_ms()
+                await db.transact(shard, store.postpone_account, key, now_ms, now_ms + HELD_MS)
 
     async def pay(payout_ids: Sequence[str]) -> None:
         for payout_id in payout_ids:
-            await paying.run_payout(db, world, bank, payout_id)
+            try:
+                await paying.run_payout(db, world, bank, payout_id)
+            except Refusal as refusal:
+                _warn(payout_id, refusal)
+                shard, now_ms = db.shard_of(gene_of(payout_id)), world.now_ms()
+                await db.transact(shard, payout_store.postpone_payout, payout_id, now_ms, now_ms + HELD_MS)
 
     return [
         Sweep("settlement.due", due_store.due_settlements, settle, DUE_EVERY_MS),
         Sweep("settlement.cut", store.due_accounts, cut, CUT_EVERY_MS),
         Sweep("settlement.payouts", payout_store.due_payouts, pay, DUE_EVERY_MS),
     ]
+
+
+def _warn(what: str, refusal: Refusal) -> None:
+    if refusal.code.startswith("storage."):
+        raise refusal
+    log.warning("%s waits an hour: %s: %s", what, refusal.code, refusal.detail)
 
 
 async def cut_account(db: Storage, world: World, watermarks: Watermarks, account: Account) -> None:

@@ -162,6 +162,15 @@ def due_accounts(tx: Tx, now_ms: int, limit: int) -> list[Account]:
     return [_account(row) for row in rows]
 
 
+def postpone_account(tx: Tx, key: AccountKey, now_ms: int, until_ms: int) -> None:
+    """Look at an account that is due again later; one that is not due any more is left alone."""
+    tx.execute(
+        "UPDATE settlement_accounts SET next_at_ms = ? WHERE gene = ? AND party_id = ? AND market = ?"
+        " AND currency = ? AND next_at_ms > 0 AND next_at_ms <= ?",
+        (until_ms, gene_of(key[0]), *key, now_ms),
+    )
+
+
 def wake_accounts(tx: Tx, party_id: str, at_ms: int) -> None:
     """Let a party's accounts be looked at now."""
     tx.execute(

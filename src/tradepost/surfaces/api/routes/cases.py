@@ -16,7 +16,7 @@ from tradepost.surfaces.api.once import transact_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
 from tradepost.surfaces.api.routes.order_views import Reason, Units, units_of
 from tradepost.surfaces.api.routes.orders import party_of, sighted
-from tradepost.surfaces.api.routes.returns import RETURN, RETURN_CODES, own_case
+from tradepost.surfaces.api.routes.returns import RETURN, RETURN_CODES, own_case, sees_fees, shown
 from tradepost.surfaces.api.words import Place, Quantity, home
 from tradepost.trade import aftersales, payments
 from tradepost.trade.aftersales import Asked, CaseKind, Evidence, RefundPreview, Return, WantedOffer
@@ -144,7 +144,7 @@ class DisputeList(msgspec.Struct, frozen=True, kw_only=True):
 def _list(tx: Tx, principal: Principal, order_id: str) -> CaseList:
     sighted(tx, principal, order_id)
     return CaseList(
-        items=tuple(aftersales.list_returns(tx, order_id)),
+        items=tuple(shown(principal, item) for item in aftersales.list_returns(tx, order_id)),
         returnable=aftersales.returnable_lines(tx, order_id),
     )
 
@@ -166,7 +166,7 @@ def _request(
         wanted=tuple(WantedOffer(one.offer_id, one.quantity) for one in body.wanted),
         evidence=(first,) if body.note or body.url else (),
     )
-    return aftersales.request_case(tx, asked, party)
+    return shown(principal, aftersales.request_case(tx, asked, party))
 
 
 Act = Callable[[Tx, str, CaseStep, str, int], Return]
@@ -195,17 +195,17 @@ _ACTS: dict[str, Act] = {
 
 def _step(tx: Tx, principal: Principal, order_id: str, case_id: str, body: CaseStep, at_ms: int) -> Return:
     own_case(tx, principal, order_id, case_id)
-    return _ACTS[body.step](tx, case_id, body, party_of(principal), at_ms)
+    return shown(principal, _ACTS[body.step](tx, case_id, body, party_of(principal), at_ms))
 
 
 def _preview(tx: Tx, principal: Principal, order_id: str, asked: Asked) -> RefundPreview:
     sighted(tx, principal, order_id)
     found = aftersales.preview(tx, order_id, asked)
-    if principal.role in (Role.SELLER, Role.OPERATOR):
+    if sees_fees(principal):
         return found
-    return msgspec.structs.replace(
-        found, entries=(), fee_minor=0
-    )  # what others bear is not the buyer's to know
+    lines = tuple(msgspec.structs.replace(line, fee_minor=0) for line in found.lines)
+    # what others bear is not the buyer's to know
+    return msgspec.structs.replace(found, lines=lines, entries=(), fee_minor=0)
 
 
 def _disputes(tx: Tx, principal: Principal, order_id: str) -> DisputeList:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import check_id, gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.surfaces.api.operation import Call, Routes
@@ -22,7 +24,8 @@ TERMS = {
     "title": "Open to everybody",
     "rate_bps": 1000,
     "tiers": [{"reached": 100, "rate_bps": 1500}],
-    "bonuses": [{"code": "launch", "rate_bps": 200, "seller_share_bps": 5000}],
+    "bonuses": [{"code": "launch", "rate_bps": 200, "seller_share_bps": 10000}],
+    "ends_at_ms": 4102444800000,
 }
 PLAN = TERMS | {
     "plan_id": "pln_01m4xk9v0c7s8p2q3r4t5v6w7x",
@@ -130,7 +133,8 @@ async def enter_plan(call: Call) -> Plan:
     seller_id = _seller(call)
     gene = gene_of(seller_id)
     plan = _plan(call.body, seller_id, call.platform.world.mint("plan", gene))
-    return await call.platform.db.transact(call.shard(gene), creators.enter_plan, plan, call.now_ms())
+    enter = partial(creators.enter_plan, by_seller=call.principal.role == Role.SELLER)
+    return await call.platform.db.transact(call.shard(gene), enter, plan, call.now_ms())
 
 
 @ROUTES.add(
@@ -152,9 +156,8 @@ async def change_plan(call: Call) -> Plan:
     """
     seller_id = _seller(call)
     plan = _plan(call.body, seller_id, check_id(call.path["plan_id"], "plan"))
-    return await call.platform.db.transact(
-        call.shard(gene_of(seller_id)), creators.change_plan, plan, call.now_ms()
-    )
+    change = partial(creators.change_plan, by_seller=call.principal.role == Role.SELLER)
+    return await call.platform.db.transact(call.shard(gene_of(seller_id)), change, plan, call.now_ms())
 
 
 @ROUTES.add(
@@ -230,7 +233,7 @@ async def get_order_commissions(call: Call) -> OrderCommissions:
     scope="orders:read",
     roles=(Role.CREATOR, Role.OPERATOR),
     answer={"items": [EARNING], "next_cursor": ""},
-    codes=("id.invalid",),
+    codes=("id.invalid", "input.cursor_invalid"),
 )
 async def list_earnings(call: Call) -> Page[Earning]:
     """List what a creator earns, newest order first
@@ -240,8 +243,13 @@ async def list_earnings(call: Call) -> Page[Earning]:
     query: EarningsQuery = call.query
     named = query.creator_id if call.principal.role == Role.OPERATOR else call.principal.party_id
     creator_id = check_id(named, "creator")
+    order_id, _, line_no = query.cursor.partition(":")
+    if query.cursor and not (line_no.isdecimal() and len(line_no) < 6):
+        raise Refusal("input.cursor_invalid", "The cursor is not one of this list.", field="cursor")
+    before = (order_id, int(line_no or 0))
     found = await call.platform.db.read(
-        call.shard(gene_of(creator_id)), creators.list_earnings, creator_id, query.cursor, query.limit + 1
+        call.shard(gene_of(creator_id)), creators.list_earnings, creator_id, before, query.limit + 1
     )
     page = found[: query.limit]
-    return Page(items=tuple(page), next_cursor=page[-1].order_id if len(found) > query.limit else "")
+    more = f"{page[-1].order_id}:{page[-1].line_no}" if len(found) > query.limit else ""
+    return Page(items=tuple(page), next_cursor=more)

@@ -21,7 +21,7 @@ from tradepost.surfaces.api.words import Place, home
 from tradepost.trade import aftersales
 from tradepost.trade.aftersales import Return
 from tradepost.trade.orders import LineQuantity
-from tradepost.trade.parties import Principal
+from tradepost.trade.parties import Principal, Role
 
 ROUTES = Routes("returns")
 RETURN = {
@@ -101,7 +101,7 @@ class ReturnList(msgspec.Struct, frozen=True, kw_only=True):
 def _list(tx: Tx, principal: Principal, order_id: str) -> ReturnList:
     sighted(tx, principal, order_id)
     return ReturnList(
-        items=tuple(aftersales.list_returns(tx, order_id)),
+        items=tuple(shown(principal, item) for item in aftersales.list_returns(tx, order_id)),
         returnable=aftersales.returnable_lines(tx, order_id),
     )
 
@@ -118,27 +118,40 @@ def _request(
     sighted(tx, principal, order_id)
     party = party_of(principal)
     asked = aftersales.new_case(order_id, return_id, reason, at_ms, lines=lines)
-    return aftersales.request_case(tx, asked, party)
+    return shown(principal, aftersales.request_case(tx, asked, party))
 
 
 def _approve(tx: Tx, principal: Principal, order_id: str, return_id: str, at_ms: int) -> Return:
     own_case(tx, principal, order_id, return_id)
-    return aftersales.approve(tx, return_id, at_ms, party_of(principal))
+    return shown(principal, aftersales.approve(tx, return_id, at_ms, party_of(principal)))
 
 
 def _refuse(tx: Tx, principal: Principal, order_id: str, return_id: str, reason: str, at_ms: int) -> Return:
     own_case(tx, principal, order_id, return_id)
-    return aftersales.refuse(tx, return_id, reason, at_ms, party_of(principal))
+    return shown(principal, aftersales.refuse(tx, return_id, reason, at_ms, party_of(principal)))
 
 
 def _receive(tx: Tx, principal: Principal, order_id: str, return_id: str, pool: str, at_ms: int) -> Return:
     own_case(tx, principal, order_id, return_id)
-    return aftersales.receive(tx, return_id, at_ms, pool, party=party_of(principal))
+    return shown(principal, aftersales.receive(tx, return_id, at_ms, pool, party=party_of(principal)))
 
 
 def _close(tx: Tx, principal: Principal, order_id: str, return_id: str, at_ms: int) -> Return:
     own_case(tx, principal, order_id, return_id)
-    return aftersales.close(tx, return_id, at_ms, party_of(principal))
+    return shown(principal, aftersales.close(tx, return_id, at_ms, party_of(principal)))
+
+
+def sees_fees(principal: Principal) -> bool:
+    """Whether the platform's fee is the principal's business: the seller pays it, the operator takes it."""
+    return principal.role in (Role.SELLER, Role.OPERATOR)
+
+
+def shown(principal: Principal, item: Return) -> Return:
+    """The case as the principal may see it: to all but the seller and the operator, fees are left out."""
+    if sees_fees(principal):
+        return item
+    values = tuple(msgspec.structs.replace(value, fee_minor=0) for value in item.values)
+    return msgspec.structs.replace(item, values=values)
 
 
 def own_case(tx: Tx, principal: Principal, order_id: str, return_id: str) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from tradepost.kernel.ids import check_id, gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.surfaces.api.once import transact_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
-from tradepost.surfaces.api.words import Page, PageQuery, Version, home
+from tradepost.surfaces.api.routes.settlement_views import (
+    BankWord,
+    NewAdjustment,
+    NewDestination,
+    Run,
+    StatementPage,
+    masked,
+)
+from tradepost.surfaces.api.words import Page, PageQuery, home
 from tradepost.trade import parties, settlement
 from tradepost.trade.parties import Role
 from tradepost.trade.settlement import (
@@ -45,7 +52,7 @@ PAYOUT_ACCOUNT = {
     "party_id": SELLER_ID,
     "blocked": False,
     "version": 1,
-    "destination": {**DESTINATION, "bank_code": ""},
+    "destination": {**DESTINATION, "account": "****5432", "bank_code": ""},
 }
 COMPONENTS = {"goods": 5_001, "tax": -749, "platform_fee": -224}
 STATEMENT = {
@@ -90,59 +97,10 @@ PAYOUT = {
     "day": 20_718,
     "destination": PAYOUT_ACCOUNT["destination"],
 }
-LimitLines = Annotated[int, Meta(ge=1, le=200)]
-Market = Annotated[str, Meta(pattern="^[A-Z]{2}$")]
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 
-class StatementPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A statement with a page of its lines; its components are the sums of all of them."""
-
-    statement: Statement
-    lines: tuple[Line, ...]
-    next_cursor: str = ""
-
-
-class NewDestination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to pay to. `version` 0 replaces whatever is there."""
-
-    holder: Annotated[str, Meta(min_length=1, max_length=140)]
-    account: Annotated[str, Meta(min_length=4, max_length=48)]
-    bank_code: Annotated[str, Meta(max_length=20)] = ""
-    version: Version = 0
-
-
-class NewAdjustment(msgspec.Struct, frozen=True, kw_only=True):
-    """Money between a seller and the platform; above zero the seller is owed more."""
-
-    kind: Literal[
-        "chargeback",
-        "logistics_reimbursement",
-        "penalty",
-        "platform_compensation",
-        "sample_shipping",
-        "collection",
-        "write_off",
-        "correction",
-    ]
-    market: Market
-    currency: Currency
-    amount_minor: Annotated[int, Meta(ge=-(10**15), le=10**15)]
-    note: Annotated[str, Meta(max_length=150)] = ""
-
-
-class BankWord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bank said about a payout's attempt, told by an operator. `attempt` 0 is the present one."""
-
-    status: Literal["paid", "refused", "failed", "returned"]
-    reason: Annotated[str, Meta(max_length=200)] = ""
-    attempt: Annotated[int, Meta(ge=0, le=100)] = 0
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """Which timers ran."""
-
-    ran: tuple[str, ...]
+def _set_destination(tx: Tx, seller_id: str, wanted: Destination, version: int, at_ms: int) -> PayoutAccount:
+    return masked(settlement.set_destination(tx, seller_id, wanted, version, at_ms))
 
 
 def _seller(call: Call) -> tuple[str, int]:
@@ -165,9 +123,14 @@ def _seller(call: Call) -> tuple[str, int]:
     codes=("auth.other_tenant",),
 )
 async def get_settlement(call: Call) -> Overview:
-    """What a seller is to be paid, what is held back and what is not due yet"""
+    """What a seller is to be paid, what is held back and what is not due yet
+
+    Of an account's number every answer tells the last four letters only.
+    """
     seller_id, shard = _seller(call)
-    return await call.platform.db.read(shard, settlement.overview, seller_id)
+    found = await call.platform.db.read(shard, settlement.overview, seller_id)
+    known = found.payout_account
+    return msgspec.structs.replace(found, payout_account=masked(known) if known is not None else None)
 
 
 @ROUTES.add(
@@ -264,7 +227,7 @@ async def list_payouts(call: Call) -> Page[Payout]:
     query: PageQuery = call.query
     items = await call.platform.db.read(shard, settlement.list_payouts, seller_id, query.cursor, query.limit)
     following = items[-1].payout_id if len(items) == query.limit else ""
-    return Page(items=tuple(items), next_cursor=following)
+    return Page(items=tuple(masked(item) for item in items), next_cursor=following)
 
 
 @ROUTES.add(
@@ -293,7 +256,7 @@ async def set_payout_account(call: Call) -> Answer:
         call,
         gene_of(seller_id),
         200,
-        settlement.set_destination,
+        _set_destination,
         seller_id,
         wanted,
         body.version,
@@ -377,7 +340,7 @@ def _tell(tx: Tx, payout_id: str, status: str, reason: str, attempt: int, at_ms:
     fact = BankFact(
         payout_id=payout_id, attempt=attempt or stands.attempts, status=BankStatus(status), reason=reason
     )
-    return settlement.hear_bank(tx, fact, at_ms)
+    return masked(settlement.hear_bank(tx, fact, at_ms))
 
 
 @ROUTES.add(

@@ -148,13 +148,9 @@ async def issue_store_credit(call: Call) -> Answer:
 async def issue_gift_card(call: Call) -> Answer:
     """Issue a gift card; its code is told once"""
     body: CardIssue = call.body
-    card_id, code = payments.mint_card(call.platform.world)
-
-    async def story() -> IssuedCard:
-        shard = call.shard(gene_of(card_id))
-        return await call.platform.db.transact(shard, _issue_card, card_id, code, body, call.now_ms())
-
-    return await story_once(call, gene_of(call.principal.party_id), 201, story)
+    gene = gene_of(call.principal.party_id)  # where the answer is kept: the card and its code commit together
+    card_id, code = payments.mint_card(call.platform.world, gene)
+    return await transact_once(call, gene, 201, _issue_card, card_id, code, body, call.now_ms())
 
 
 @ROUTES.add(

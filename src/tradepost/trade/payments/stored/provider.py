@@ -141,7 +141,7 @@ def refund(tx: Tx, call: RefundCall, at_ms: int) -> ProviderFact:
         reason="" if fits else "exceeds_captured",
     )
     if fits:
-        name = f"{call.payment_id}.stored.refund.{call.refund_id[-26:]}"
+        name = f"{call.payment_id}.sref.{call.refund_id[-26:]}"
         value.give_back(tx, tender.owner_id, name, call.amount_minor, tender.currency, at_ms)
     others = tuple(one for one in tender.refunds if one.refund_id != call.refund_id)
     return _keep(

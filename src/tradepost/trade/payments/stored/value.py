@@ -96,9 +96,9 @@ class StoredBalance(msgspec.Struct, frozen=True):
     amount_minor: int
 
 
-def mint_card(world: World) -> tuple[str, str]:
-    """(card id, code): the code holds the id and 100 bits that nobody can guess, and is told once."""
-    card_id = world.mint("gift_card", world.gene())
+def mint_card(world: World, gene: int) -> tuple[str, str]:
+    """(card id, code) on a gene: the code holds the id and 100 bits that nobody can guess, and is told once."""
+    card_id = world.mint("gift_card", gene)
     bits = world.chance(_SECRET_BITS)
     secret = "".join(ALPHABET[(bits >> shift) & 31] for shift in range(_SECRET_BITS - 5, -1, -5))
     return card_id, f"{card_id}_{secret}"
@@ -179,8 +179,8 @@ def issue_credit(
     Raises Refusal `stored.amount_invalid`, `stored.issue_differs`, `money.currency_unknown`.
     """
     _check(amount_minor, currency)
-    name = f"{buyer_id}.credit.{reference}"
-    for known in ledger.transactions_of(tx, gene_of(buyer_id), f"{buyer_id}.credit"):
+    name = f"{buyer_id}.cr.{reference}"
+    for known in ledger.transactions_of(tx, gene_of(buyer_id), f"{buyer_id}.cr"):
         if known.transaction_id == name:
             if (known.amount_minor, known.currency) != (amount_minor, currency):
                 raise Refusal(

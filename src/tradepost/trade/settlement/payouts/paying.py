@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from msgspec.structs import replace
 
@@ -31,6 +32,7 @@ from tradepost.trade.settlement.payouts import store
 from tradepost.trade.settlement.payouts.port import BankFact, BankStatus, PayoutBank, PayoutCall
 
 CALL_TIMEOUT_S = 10
+log = logging.getLogger("tradepost.settlement")
 _INPUTS = {
     BankStatus.PAID: "pay",
     BankStatus.REFUSED: "refuse",
@@ -65,11 +67,23 @@ async def run_payout(db: Storage, world: World, bank: PayoutBank, payout_id: str
 
 
 def begin_call(tx: Tx, payout_id: str, bank: str, now_ms: int) -> tuple[Payout, bool] | None:
-    """The payout with its attempt under way, and whether an earlier call of it may have been heard already."""
+    """The payout with its attempt under way, and whether an earlier call of it may have been heard already.
+
+    None when nothing is to be called: it is not due, or another bank was called and has not said what became of it.
+    """
     payout = store.find_payout(tx, payout_id)
     if not 0 < payout.next_at_ms <= now_ms:
         return None
     repeated = payout.state == "SENT"
+    if repeated and payout.bank != bank:
+        log.warning(
+            "%s was sent to bank %s and is not sent by %s: tell what became of it",
+            payout_id,
+            payout.bank,
+            bank,
+        )
+        store.save_payout(tx, payout, replace(payout, next_at_ms=rules.ask_at(rules.ATTEMPTS_MAX, now_ms)))
+        return None
     state = PAYOUT_STATES.next(payout.state, "send")
     attempts = payout.attempts if repeated else payout.attempts + 1
     begun = replace(
@@ -83,6 +97,8 @@ def hear_bank(tx: Tx, fact: BankFact, now_ms: int) -> Payout:
     """The bank's word about a payout; old news and repetitions change nothing. Raises `settlement.payout_not_found`."""
     payout = store.find_payout(tx, fact.payout_id)
     given = _INPUTS.get(fact.status)
+    if given == "return" and payout.state == "SENT":
+        given = "fail"  # paid and returned before we asked: it never stood as paid here
     if given is None or fact.attempt != payout.attempts or not PAYOUT_STATES.accepts(payout.state, given):
         return payout
     if given == "refuse" and payout.attempts >= rules.ATTEMPTS_MAX:
@@ -159,14 +175,14 @@ def _give_back(tx: Tx, before: Payout, after: Payout, at_ms: int) -> Payout:
 
 
 def set_destination(tx: Tx, party_id: str, wanted: Destination, version: int, at_ms: int) -> PayoutAccount:
-    """Enter where a party's money goes, or replace it; `version` 0 takes whatever is there.
+    """Enter where a party's money goes, or replace it; `version` is the one that stands, 0 where none does.
 
     Raises Refusal `settlement.destination_invalid`, `version.conflict`.
     """
     destination = rules.check_destination(wanted)
     known = store.find_payout_account(tx, party_id)
     stands = known.version if known is not None else 0
-    if version not in (0, stands):
+    if version != stands:
         raise Refusal("version.conflict", f"The account is at version {stands}.", extra={"version": stands})
     entered = PayoutAccount(party_id=party_id, blocked=False, version=stands + 1, destination=destination)
     store.put_payout_account(tx, entered)

@@ -135,6 +135,14 @@ def due_payouts(tx: Tx, now_ms: int, limit: int) -> list[str]:
     return [row[0] for row in rows]
 
 
+def postpone_payout(tx: Tx, payout_id: str, now_ms: int, until_ms: int) -> None:
+    """Look at a payout that is due again later; one that is not due any more is left alone."""
+    tx.execute(
+        "UPDATE payouts SET next_at_ms = ? WHERE gene = ? AND payout_id = ? AND next_at_ms > 0 AND next_at_ms <= ?",
+        (until_ms, gene_of(payout_id), payout_id, now_ms),
+    )
+
+
 def payouts_of(tx: Tx, party_id: str, before: str, limit: int) -> list[Payout]:
     """A party's payouts, newest first; `before` is the last id of the page before."""
     rows = tx.query(
