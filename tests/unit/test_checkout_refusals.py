@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.checkout_shop import HOME, Shop
+from tests.checkout_shop import HOME, Shop, wants
 
 from tradepost.infra.storage.sqlite import SqliteStorage
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.testing.world import TestWorld
-from tradepost.trade import checkout
+from tradepost.trade import checkout, orders
 from tradepost.trade.catalog import PriceWindow
-from tradepost.trade.checkout import Terms
+from tradepost.trade.checkout import Terms, replacing
 from tradepost.trade.checkout.tokens import read_quote
 
 Attempt = Callable[[Shop, str], Awaitable[Any]]
@@ -173,6 +173,17 @@ async def a_tombstone(shop: Shop, offer_id: str) -> None:
     quote, _ = await shop.quote((offer_id, 1))
     await claim(shop, quote.checkout_id)
     await shop.db.read(0, checkout.find_checkout, shop.buyer_id, quote.checkout_id)
+
+
+@row("checkout.exchange_foreign", "wanted")
+async def goods_of_another_seller(shop: Shop, offer_id: str) -> None:
+    view, _ = await shop.buy((offer_id, 1))
+    order = await shop.db.read(0, orders.get_order, view.orders[0].order_id)
+    other = await shop.offer(seller_id=shop.world.mint("seller", 9))
+    asked = replacing.Replacement(
+        order=order, letters=order.order_id[-26:], lines=(), credit_minor=0, wants=tuple(wants([(other, 1)]))
+    )
+    await replacing.place_replacement(shop.context, asked)
 
 
 async def claim(shop: Shop, checkout_id: str) -> bool:
