@@ -9,8 +9,6 @@ from tradepost.testing.simulation import Report, simulate
 
 SEEDS = range(1, 6)
 STEPS = 1_000
-SHORTENED_SLOWLY = frozenset({"limit too wide"})
-"""Found at the audit, from uses all over the day: without some of its steps a day rarely breaks at the same one."""
 SEEDS_LONG = range(1, 21)
 STEPS_LONG = 2_000
 
@@ -30,10 +28,10 @@ def find(
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_planted_bug_is_found(plant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = find(monkeypatch, plant, 1, SEEDS, STEPS, shrink_steps=3_000)
+    report = find(monkeypatch, plant, 1, SEEDS, STEPS, shrink_steps=8_000)
     assert report is not None
     assert report.failure is not None
-    assert len(report.failure.steps) < STEPS or plant in SHORTENED_SLOWLY
+    assert len(report.failure.steps) < STEPS
     assert simulate(report.seed, STEPS).failure is None
 
 
