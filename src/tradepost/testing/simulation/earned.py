@@ -16,7 +16,7 @@ from tradepost.trade.checkout import Want
 from tradepost.trade.creators import Bonus, Commission, OrderCommissions, Plan, Tier
 
 CREATORS = 3
-LED = 0.4
+LED = 0.8
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 BONUS = Bonus(code="launch", rate_bps=250, seller_share_bps=4_000, cap_minor=500)
 
