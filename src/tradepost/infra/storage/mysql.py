@@ -6,7 +6,6 @@ A plain server is one shard; a distributed engine is given as one target for eac
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import queue
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,8 +16,8 @@ from typing import Any
 import msgspec
 import pymysql
 
+from tradepost.infra.storage.answers import Answers
 from tradepost.infra.storage.group import (
-    GROUP_BOUNDS,
     GROUP_CALLS_MAX,
     Call,
     TransactionLost,
@@ -80,15 +79,13 @@ class MysqlStorage:
         for warning in self.warnings:
             log.warning("%s", warning)
         self._loop = asyncio.get_running_loop()
-        self._listeners: list[Callable[[Signal], None]] = []
+        self._answers = Answers(self._loop)
         self._readers = [
             ReaderPool(self.targets[shard], shard, self._keeps(shard)) for shard in range(self.shards)
         ]
         self._reading_threads = ThreadPoolExecutor(readers * self.shards, thread_name_prefix="mysql-reader")
         self._reading = 0
         self._closing = False
-        self.groups = [0] * len(GROUP_BOUNDS)
-        self.calls = 0
         self._writers: list[Any] = [
             self._start_writers(
                 Facts(target=target, routing=routing, shard=shard, writers=writers, timeout_s=timeout_s),
@@ -107,8 +104,8 @@ class MysqlStorage:
 
             maker = f"{MysqlEngine.__module__}:open_engines"
             spec = EngineSpec(maker, msgspec.json.encode(facts), facts.writers)
-            return ProcessWriter(spec, self._loop, self._answer, (), group_max)
-        tickets = Tickets(self._from_thread)
+            return ProcessWriter(spec, self._loop, self._answers.give, (), group_max)
+        tickets = Tickets(self._answers.give_from_thread)
         engines = [
             MysqlEngine(
                 facts.target, facts.shard, self._keeps(facts.shard), tickets, timeout_s=facts.timeout_s
@@ -149,29 +146,17 @@ class MysqlStorage:
 
     def listen(self, listener: Callable[[Signal], None]) -> None:
         """See `kernel.tx.Storage.listen`."""
-        self._listeners.append(listener)
+        self._answers.listen(listener)
 
-    def _from_thread(self, signals: list[Signal], calls: list[Call]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to answer
-            self._loop.call_soon_threadsafe(self._answer, signals, calls)
+    @property
+    def groups(self) -> list[int]:
+        """Groups answered, by their size."""
+        return self._answers.groups
 
-    def _answer(self, signals: list[Signal], calls: list[Call]) -> None:
-        if calls:
-            self.groups[min((len(calls) - 1).bit_length(), len(GROUP_BOUNDS) - 1)] += 1
-            self.calls += len(calls)
-        for signal in signals:
-            for listener in self._listeners:
-                try:
-                    listener(signal)
-                except Exception:
-                    log.exception("a listener failed on %s", signal.topic)
-        for call in calls:
-            if call.token.done():
-                continue
-            if call.error is not None:
-                call.token.set_exception(call.error)
-            else:
-                call.token.set_result(call.value)
+    @property
+    def calls(self) -> int:
+        """Calls answered."""
+        return self._answers.calls
 
     async def close(self) -> None:
         """Finish what is queued, answer it, then close every connection."""

@@ -19,9 +19,17 @@ STATEMENT_TIMEOUT_S = 10
 class OpenStorage(Storage, Protocol):
     """A storage with what health and metrics ask of it."""
 
-    groups: list[int]
-    calls: int
     warnings: list[str]
+
+    @property
+    def groups(self) -> list[int]:
+        """Groups answered, by their size."""
+        ...
+
+    @property
+    def calls(self) -> int:
+        """Calls answered."""
+        ...
 
     def depth(self) -> int:
         """Writes waiting for their group."""

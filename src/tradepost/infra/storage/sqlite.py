@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import logging
 import os
@@ -16,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tradepost.infra.storage import group
+from tradepost.infra.storage.answers import Answers
 from tradepost.infra.storage.group import (
     GROUP_CALLS_MAX,
     QUEUE_CALLS_MAX,
@@ -33,7 +32,6 @@ from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.kernel.tx import BatchHandler, Signal
 
 READS_MAX = 1024
-GROUP_BOUNDS = group.GROUP_BOUNDS
 READERS = 2
 LOCK_TRIES = 20
 LOCK_WAIT_S = 0.4
@@ -141,14 +139,12 @@ class SqliteStorage:
         self.path = str(path)
         self._owner = FileOwner(self.path)
         self._loop = asyncio.get_running_loop()
-        self._listeners: list[Callable[[Signal], None]] = []
+        self._answers = Answers(self._loop)
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
         self._reading = 0
         self._closing = False
-        self.groups = [0] * len(GROUP_BOUNDS)
-        self.calls = 0
         self.warnings: list[str] = []  # every commit is synced, whatever the file system
         try:
             self._writer = self._start_writer(writer, group_max)
@@ -161,10 +157,10 @@ class SqliteStorage:
             from tradepost.infra.storage.writer_process import ProcessWriter  # noqa: PLC0415 - only where chosen
 
             spec = EngineSpec("tradepost.infra.storage.sqlite_engine:open_engines", self.path.encode())
-            return ProcessWriter(spec, self._loop, self._answer, (self._owner.file,), group_max)
+            return ProcessWriter(spec, self._loop, self._answers.give, (self._owner.file,), group_max)
         engine = SqliteEngine(connect_writer(self.path), 0)
         engine.load_sequence()
-        return ThreadWriter(engine, self._from_thread, group_max)
+        return ThreadWriter(engine, self._answers.give_from_thread, group_max)
 
     def shard_of(self, gene: int) -> int:
         """Always shard 0: one file keeps every gene."""
@@ -217,29 +213,17 @@ class SqliteStorage:
 
     def listen(self, listener: Callable[[Signal], None]) -> None:
         """See `kernel.tx.Storage.listen`."""
-        self._listeners.append(listener)
+        self._answers.listen(listener)
 
-    def _from_thread(self, signals: list[Signal], calls: list[Call]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to answer
-            self._loop.call_soon_threadsafe(self._answer, signals, calls)
+    @property
+    def groups(self) -> list[int]:
+        """Groups answered, by their size."""
+        return self._answers.groups
 
-    def _answer(self, signals: list[Signal], calls: list[Call]) -> None:
-        if calls:
-            self.groups[min((len(calls) - 1).bit_length(), len(GROUP_BOUNDS) - 1)] += 1
-            self.calls += len(calls)
-        for signal in signals:
-            for listener in self._listeners:
-                try:
-                    listener(signal)
-                except Exception:
-                    log.exception("a listener failed on %s", signal.topic)
-        for call in calls:
-            if call.token.done():
-                continue
-            if call.error is not None:
-                call.token.set_exception(call.error)
-            else:
-                call.token.set_result(call.value)
+    @property
+    def calls(self) -> int:
+        """Calls answered."""
+        return self._answers.calls
 
     async def close(self) -> None:
         """Finish what is queued, answer it, then release the file."""
