@@ -6,12 +6,12 @@ import os
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.sleepers import SLEEPER, stage
 
 from tradepost.kernel.errors import Refusal
 from tradepost.services import RECIPES, compose, fleet, mariadb, native, ports, processes, programs, vitess
@@ -21,20 +21,6 @@ from tradepost.services.model import How, Missing, Place, Recipe, Server, Stage,
 from tradepost.services.rocketmq import declared
 from tradepost.surfaces.cli import services as cli
 
-SLEEPER = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); time.sleep(600)"
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-
-
-def stage(name: str = "sleeper", program: str = SLEEPER, farewell_s: int = 5) -> Stage:
-    return Stage(
-        name=name,
-        argv=(sys.executable, "-c", program),
-        ready=lambda: "there",
-        binds={},
-        patience_s=2,
-        farewell_s=farewell_s,
-    )
-
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
@@ -42,13 +28,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
     yield made
     for name in processes.stages_of(made):
         processes.stop(made, name)
-
-
-def until(what: str, holds: object) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 # --- the way ---

@@ -6,29 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.sleepers import DEAF, SLEEPER, stage, until
 
 from tradepost.services import processes
-from tradepost.services.model import Place, Stage
-
-SLEEPER = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); time.sleep(600)"
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-
-
-def stage(name: str = "sleeper", program: str = SLEEPER, farewell_s: int = 5) -> Stage:
-    return Stage(
-        name=name,
-        argv=(sys.executable, "-c", program),
-        ready=lambda: "there",
-        binds={},
-        patience_s=2,
-        farewell_s=farewell_s,
-    )
+from tradepost.services.model import Place
 
 
 @pytest.fixture
@@ -37,13 +23,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
     yield made
     for name in processes.stages_of(made):
         processes.stop(made, name)
-
-
-def until(what: str, holds: object) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def test_a_started_process_is_found_and_stopped_without_a_trace(place: Place) -> None:
