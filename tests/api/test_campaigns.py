@@ -204,3 +204,20 @@ async def test_a_quote_and_its_order_are_explained(shop: Shop) -> None:
     assert again.json == said.json
     assert (await shop.other_buyer.get(f"/v1/orders/{order_id}/pricing")).status == 404
     assert (await shop.seller.get(f"/v1/orders/{order_id}/pricing")).status == 403
+
+
+async def test_a_check_says_what_publishing_would_and_writes_nothing(shop: Shop) -> None:
+    path = "/v1/campaigns/check"
+    assert (await shop.operator.post(path, terms())).json == {"passes": True, "faults": []}
+    cheap = {"code": "x", "effect": {"kind": "percentage", "percent_ppm": 950_000}}
+    for client in (shop.operator, shop.seller):
+        stopped = (await client.post(path, terms(rules=[cheap]))).json
+        assert (stopped["passes"], stopped["faults"][0]["code"]) == (False, "promotion.price_error")
+    wrong = (await shop.operator.post(path, terms(rules=[TEN, TEN]))).json
+    assert [(one["code"], one["field"]) for one in wrong["faults"]] == [
+        ("promotion.campaign_invalid", "rules")
+    ]
+    foreign = terms(seller_id="sel_01m4xk9v0c7s8p2q3r4t5v6w7x")
+    assert (await shop.seller.post(path, foreign)).code == "auth.forbidden"
+    assert (await shop.buyer.post(path, terms())).status == 403
+    assert (await shop.operator.get("/v1/campaigns")).json["items"] == []

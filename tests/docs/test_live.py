@@ -60,7 +60,7 @@ CAPTURES: dict[str, Callable[[Any], Any]] = {
     "AGGREGATE_ID": lambda answer: answer["items"][0]["aggregate_id"],
     "VERSION": lambda answer: answer["items"][0]["version"],
     "INVOICE_ID": lambda answer: answer["invoice_id"],
-    "CAMPAIGN_ID": lambda answer: answer["campaign_id"],
+    "CAMPAIGN_ID": lambda answer: answer["items"][0]["campaign_id"],
 }
 """A variable that pages tell their reader to set, and where in an answer its value stands."""
 

@@ -25,6 +25,8 @@ _services = cyclopts.App(name="services", help="Bring up, look at and take down 
 _pricing = cyclopts.App(name="pricing", help="Explain prices, and price past orders again.")
 app.command(_order)
 app.command(_pricing)
+_campaign = cyclopts.App(name="campaign", help="Check, publish, pause and end campaigns of a running shop.")
+app.command(_campaign)
 _settle = cyclopts.App(name="settle", help="What sellers and creators are owed, day by day.")
 _payouts = cyclopts.App(name="payouts", help="Money on its way to banks.")
 app.command(_settle)
@@ -111,6 +113,13 @@ _COMMANDS: tuple[tuple[cyclopts.App, str, str, str], ...] = (
         f"{_HOME}.pricing:replay",
         "Price past orders again, by the rules of their day or with a draft.",
     ),
+    (_campaign, "list", f"{_HOME}.campaign:list_campaigns", "Campaigns and where they stand."),
+    (_campaign, "show", f"{_HOME}.campaign:show", "A campaign's rules, limits and versions."),
+    (_campaign, "check", f"{_HOME}.campaign:check", "Whether a file's campaigns would be published."),
+    (_campaign, "publish", f"{_HOME}.campaign:publish", "Put a campaign, or a file's, in force."),
+    (_campaign, "pause", f"{_HOME}.campaign:pause", "Stop a campaign for a while."),
+    (_campaign, "resume", f"{_HOME}.campaign:resume", "Let a paused campaign go on."),
+    (_campaign, "end", f"{_HOME}.campaign:end", "End a campaign for good."),
     (_settle, "run", f"{_HOME}.settle:run", "Settle what is due and cut what is over, now."),
     (_settle, "show", f"{_HOME}.settle:show", "What every party is to be paid, or all about one."),
     (_settle, "statement", f"{_HOME}.settle:statement", "A day's statement line by line, or as a page."),

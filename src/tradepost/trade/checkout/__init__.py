@@ -14,17 +14,20 @@ from tradepost.trade.checkout.promoting import clean_campaign_codes
 from tradepost.trade.checkout.replacing import Replacement, place_replacement
 from tradepost.trade.checkout.repricing import Bought, Explained, Rules, bought, explain, quoted, reprice
 from tradepost.trade.checkout.sending import Wish
+from tradepost.trade.checkout.showing import CartPrices, PriceNow, price_cart, price_offers
 from tradepost.trade.checkout.tokens import read_quote
 from tradepost.trade.checkout.views import find_checkout, list_checkouts
 
 __all__ = [
     "Address",
     "Bought",
+    "CartPrices",
     "CheckoutView",
     "Comparison",
     "Context",
     "Earlier",
     "Explained",
+    "PriceNow",
     "Quote",
     "QuotedOrder",
     "Replacement",
@@ -50,6 +53,8 @@ __all__ = [
     "make_quote",
     "place_order",
     "place_replacement",
+    "price_cart",
+    "price_offers",
     "publish_campaign",
     "quoted",
     "read_quote",

@@ -78,7 +78,7 @@ async def make_quote(
     rules.check_wants(wants, context.lines_max, context.quantity_max)
     asker = Asker(buyer_id=buyer_id, codes=codes, segments=segments)
     ttl_ms = context.quote_ms(market_code, buyer_id)
-    quote = await _price(context, where, wants, asker, scene, ttl_ms, wish)
+    quote = await price_wants(context, where, wants, asker, scene, ttl_ms, wish)
     if where.region:
         quote = msgspec.structs.replace(quote, region=where.region)
     return quote, sign_quote(sending.without_options(quote), context.secret)
@@ -116,7 +116,7 @@ async def accept_buy_now(
         new_buyer=request.new_buyer,
     )
     wish = sending.wish_of(request.address, request.shipping)
-    quote = await _price(context, where, wants, asker, scene, 0, wish)
+    quote = await price_wants(context, where, wants, asker, scene, 0, wish)
     rules.accept(
         quote,
         buyer_id=request.buyer_id,
@@ -158,7 +158,7 @@ async def _refuse_sold_out(context: Context, wants: Sequence[Want], request: Req
         raise refusal
 
 
-async def _price(
+async def price_wants(
     context: Context,
     where: Market,
     wants: Sequence[Want],
@@ -167,6 +167,7 @@ async def _price(
     ttl_ms: int,
     wish: sending.Wish,
 ) -> Quote:
+    """The quote of these lines now, unsigned: the one place where a basket is priced, for carts and checkouts alike."""
     offer_ids = [want.offer_id for want in wants]
     views, missing = context.book.peek(offer_ids)
     if missing:
@@ -179,7 +180,7 @@ async def _price(
     offered = None
     if asker.codes or (context.campaigns is not None and context.campaigns.present is not NOTHING_IN_FORCE):
         sellers = {view.seller_id for view in views.values()}
-        offered = await _offered(context, where, scene, asker, wants, sellers)
+        offered = await find_campaigns(context, where, scene, asker, wants, sellers)
     ways = None
     if wish.methods or any([view.shipping_version for view in views.values()]):
         ways = await sending.find_ways(context, views, where, wish)
@@ -209,7 +210,7 @@ async def _price(
     return quote
 
 
-async def _offered(
+async def find_campaigns(
     context: Context,
     where: Market,
     scene: str,

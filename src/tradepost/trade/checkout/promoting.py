@@ -53,7 +53,10 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asker(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks for a quote: codes they gave, groups they are in, and whether their id was minted just now."""
+    """Who asks for a quote: codes they gave, groups they are in, and whether their id was minted just now.
+
+    Without `buyer_id` nobody in particular asks, and nothing is given that depends on who buys.
+    """
 
     buyer_id: str
     codes: tuple[str, ...] = ()
@@ -86,9 +89,10 @@ async def find_offered(
         for one in _limited(in_force, codes, sellers)
         if one.is_running(at_ms, where.code, where.currency, scene)
     ]
-    first_order, taken = True, dict[str, int]()
-    counters = {limits.limit_id(use, 0, asker.buyer_id): use for use in _buyer_uses(candidates)}
-    if not asker.new_buyer and (in_force.asks_first_order or counters):
+    first_order, taken = bool(asker.buyer_id), dict[str, int]()
+    uses = _buyer_uses(candidates) if asker.buyer_id else []
+    counters = {limits.limit_id(use, 0, asker.buyer_id): use for use in uses}
+    if first_order and not asker.new_buyer and (in_force.asks_first_order or counters):
         shard = context.db.shard_of(gene_of(asker.buyer_id))
         first_order, taken = await context.db.read(
             shard, _look_at_buyer, asker.buyer_id, in_force.asks_first_order, list(counters)

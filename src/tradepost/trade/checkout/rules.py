@@ -181,6 +181,17 @@ def _with_campaigns(
     )
 
 
+def to_price_line(offer: OfferView, market: Market, content_id: str = "") -> pricing.PriceLine:
+    """One piece of an offer as pricing takes it."""
+    return pricing.PriceLine(
+        offer=offer,
+        quantity=1,
+        content_id=content_id,
+        groups=groups_of(offer.tax_category),
+        floor_minor=offer.floors.get(market.currency, 0),
+    )
+
+
 def groups_of(tax_category: str) -> tuple[str, ...]:
     """The groups of goods that campaigns may name: until the catalogue knows others, the tax category is the one."""
     return (tax_category,)

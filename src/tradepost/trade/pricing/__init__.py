@@ -10,6 +10,7 @@ from tradepost.trade.pricing.fx import (
 )
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
+    QUANTITY_MAX,
     Adjust,
     BuyerFacts,
     Priced,
@@ -26,6 +27,7 @@ from tradepost.trade.promotion import Adjustment, Basket, BasketLine, Funder, Ou
 
 __all__ = [
     "ADJUSTMENTS",
+    "QUANTITY_MAX",
     "Adjust",
     "Adjustment",
     "Basket",

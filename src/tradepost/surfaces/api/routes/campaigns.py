@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-import msgspec
-from msgspec import Meta
-
+from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import check_id
 from tradepost.surfaces.api.operation import Call, Routes
+from tradepost.surfaces.api.routes.campaign_views import (
+    CAMPAIGN,
+    CAMPAIGN_ANSWER,
+    SAME,
+    CampaignAnswer,
+    CampaignCheck,
+    CampaignInput,
+    CampaignList,
+    CampaignTerms,
+    Fault,
+    RulesHistory,
+    RulesVersion,
+    view_campaign,
+)
 from tradepost.surfaces.api.routes.catalog import SELLING
-from tradepost.surfaces.api.words import Code, Cursor, Limit, MomentMs, Name, Page, Version
+from tradepost.surfaces.api.words import Page
 from tradepost.trade import checkout, parties, promotion
 from tradepost.trade.parties import Role
-from tradepost.trade.promotion import Campaign, Limits, Owner, Rule, StoredCampaign
+from tradepost.trade.promotion import Campaign, Owner, StoredCampaign
 
 ROUTES = Routes("campaigns")
-CAMPAIGN = {
-    "title": "Ten percent in November",
-    "currency": "GBP",
-    "markets": ["GB"],
-    "rules": [
-        {
-            "code": "ten",
-            "effect": {"kind": "percentage", "percent_ppm": 100_000},
-            "class": "line",
-        }
-    ],
-    "needs_code": True,
-    "codes": ["NOVEMBER10"],
-    "limits": {"total": 1000, "per_buyer": 1},
-}
-CAMPAIGN_ANSWER = {
-    "campaign_id": "cmp_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "seller_id": "",
-    "owner": "platform",
-    "state": "DRAFT",
-    "version": 1,
-    "rules_version": 1,
-    "live_version": 0,
-    "updated_at_ms": 1790000000000,
-    "from_ms": 0,
-    "until_ms": 0,
-    "scenes": [],
-    **CAMPAIGN,
-}
 FIND_CODES = ("promotion.campaign_unknown",)
 WRITE_CODES = (*FIND_CODES, "promotion.campaign_invalid", "version.conflict", "state.conflict")
+STOPPED_BY = ("promotion.campaign_invalid", "promotion.price_error")
 MOVE_CODES = (
     *WRITE_CODES,
     "promotion.price_error",
@@ -54,115 +36,6 @@ MOVE_CODES = (
     "promotion.code_taken",
     "promotion.too_many_active",
 )
-
-
-class CampaignTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What a campaign gives, to whom, where and when, and how often. `version` is the row as read, 0 takes it as it is.
-
-    Amounts are minor units of `currency`, percentages parts per million, moments ms UTC; `until_ms` 0 is without end.
-    """
-
-    rules: Annotated[tuple[Rule, ...], Meta(min_length=1, max_length=100)]
-    currency: Annotated[str, Meta(min_length=3, max_length=3)]
-    title: Name = ""
-    markets: Annotated[tuple[Code, ...], Meta(max_length=300)] = ()
-    scenes: Annotated[tuple[Code, ...], Meta(max_length=50)] = ()
-    from_ms: MomentMs = 0
-    until_ms: MomentMs = 0
-    needs_code: bool = False
-    codes: Annotated[
-        tuple[Annotated[str, Meta(min_length=1, max_length=40)], ...], Meta(max_length=1_000)
-    ] = ()
-    limits: Limits = Limits()
-    seller_id: Code = ""
-    version: Version = 0
-
-
-class CampaignInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do with a campaign; `version` 0 takes it as it is."""
-
-    input: Literal["publish", "pause", "resume", "end"]
-    version: Version = 0
-
-
-class CampaignList(msgspec.Struct, frozen=True, kw_only=True):
-    """Which campaigns: sellers see their own; operators everybody's, or those of the seller they name."""
-
-    state: Code = ""
-    seller_id: Code = ""
-    cursor: Cursor = ""
-    limit: Limit = 50
-
-
-class CampaignAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A campaign with the newest version of its rules; `live_version` is the one in force while it is ACTIVE."""
-
-    campaign_id: str
-    owner: str
-    seller_id: str
-    state: str
-    version: int
-    rules_version: int
-    live_version: int
-    updated_at_ms: int
-    title: str
-    currency: str
-    markets: tuple[str, ...]
-    scenes: tuple[str, ...]
-    from_ms: int
-    until_ms: int
-    needs_code: bool
-    codes: tuple[str, ...]
-    limits: Limits
-    rules: tuple[Rule, ...]
-
-
-class RulesVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a campaign's rules, who wrote it and when."""
-
-    rules_version: int
-    author: str
-    at_ms: int
-    rules: tuple[Rule, ...]
-    limits: Limits
-    codes: tuple[str, ...]
-    from_ms: int
-    until_ms: int
-
-
-class RulesHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest 100 versions, newest first."""
-
-    items: tuple[RulesVersion, ...]
-
-
-_SAME = (
-    "title",
-    "currency",
-    "markets",
-    "scenes",
-    "from_ms",
-    "until_ms",
-    "needs_code",
-    "codes",
-    "limits",
-    "rules",
-)
-
-
-def view_campaign(stored: StoredCampaign) -> CampaignAnswer:
-    """A campaign as shown."""
-    return CampaignAnswer(
-        campaign_id=stored.campaign_id,
-        owner=stored.campaign.owner.value,
-        seller_id=stored.seller_id,
-        state=stored.state,
-        version=stored.version,
-        rules_version=stored.rules_version,
-        live_version=stored.live_version,
-        updated_at_ms=stored.updated_at_ms,
-        **{name: getattr(stored.campaign, name) for name in _SAME},
-    )
 
 
 def _own(call: Call) -> str:
@@ -176,11 +49,18 @@ def _campaign(call: Call, campaign_id: str, seller_id: str) -> Campaign:
         campaign_id=campaign_id,
         owner=Owner.SELLER if seller_id else Owner.PLATFORM,
         seller_id=seller_id,
-        **{name: getattr(body, name) for name in _SAME if name != "codes"},
+        **{name: getattr(body, name) for name in SAME if name != "codes"},
         codes=checkout.clean_campaign_codes(body.codes),
     )
     promotion.check_campaign(campaign)
     return campaign
+
+
+def _seller(call: Call) -> str:
+    """The seller a new campaign is of, empty for the platform's. Raises Refusal `auth.forbidden`, `id.invalid`."""
+    body: CampaignTerms = call.body
+    seller_id = parties.acting_seller(call.principal, body.seller_id) if _own(call) else body.seller_id
+    return check_id(seller_id, "seller") if seller_id else ""
 
 
 def _home(call: Call) -> int:
@@ -204,15 +84,50 @@ async def create_campaign(call: Call) -> CampaignAnswer:
 
     A seller's touches that seller's lines only, and is paid by the seller. Nothing changes until it is published.
     """
-    body: CampaignTerms = call.body
-    seller_id = parties.acting_seller(call.principal, body.seller_id) if _own(call) else body.seller_id
-    if seller_id:
-        check_id(seller_id, "seller")
-    campaign = _campaign(call, call.platform.world.mint("campaign", promotion.GENE), seller_id)
+    campaign = _campaign(call, call.platform.world.mint("campaign", promotion.GENE), _seller(call))
     stored = await call.platform.db.transact(
         _home(call), promotion.create_campaign, campaign, call.principal.party_id, call.now_ms()
     )
     return view_campaign(stored)
+
+
+@ROUTES.add(
+    "POST",
+    "/v1/campaigns/check",
+    body=CampaignTerms,
+    returns=CampaignCheck,
+    scope="catalog:write",
+    roles=SELLING,
+    example=CAMPAIGN,
+    answer={
+        "passes": False,
+        "faults": [
+            {
+                "code": "promotion.price_error",
+                "detail": "1 of off_01m4xk9v0c7s8p2q3r4t5v6w7x would cost 9 instead of 895.",
+                "field": "rules",
+                "expected": "89 or more",
+            }
+        ],
+    },
+)
+async def check_campaign(call: Call) -> CampaignCheck:
+    """Check a campaign without writing it
+
+    What publishing looks at: whether it can run as written, and the guard against wrong prices.
+    """
+    seller_id = _seller(call)
+    try:
+        campaign = _campaign(call, call.platform.world.mint("campaign", promotion.GENE), seller_id)
+        await checkout.check_prices(call.platform.checkout, campaign)
+    except Refusal as refusal:
+        if refusal.code not in STOPPED_BY:
+            raise
+        fault = Fault(
+            code=refusal.code, detail=refusal.detail, field=refusal.field, expected=refusal.expected
+        )
+        return CampaignCheck(passes=False, faults=(fault,))
+    return CampaignCheck(passes=True)
 
 
 @ROUTES.add(

@@ -7,11 +7,22 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from tradepost.kernel.ids import gene_of
+from tradepost.kernel.money import Money
 from tradepost.kernel.tx import Storage
 from tradepost.markets import market
 from tradepost.surfaces.api.operation import Call
-from tradepost.surfaces.api.words import unit_price
-from tradepost.trade import cart, inventory
+from tradepost.surfaces.api.routes.quote_views import (
+    GBP,
+    NONE,
+    QUOTE_ORDERS,
+    TAX,
+    AdjustmentView,
+    QuoteLine,
+    view_adjusted,
+    view_quoted,
+)
+from tradepost.surfaces.api.words import money, unit_price
+from tradepost.trade import cart, checkout, inventory
 from tradepost.trade.cart import Cart
 from tradepost.trade.catalog import OfferView
 
@@ -39,6 +50,23 @@ CART_ANSWER = {
 }
 
 
+PRICED_CART = {
+    "total": GBP,
+    "tax": TAX,
+    "shipping": NONE,
+    "orders": [
+        {
+            **{name: QUOTE_ORDERS[0][name] for name in ("seller_id", "total", "lines")},
+            "shipping": NONE,
+            "shipping_adjustments": [],
+        }
+    ],
+    "left_out": [],
+    "refused_codes": "",
+    "refusal": "",
+}
+
+
 class CartLineView(msgspec.Struct, frozen=True, kw_only=True):
     """A line. `seen_price` is the unit price the buyer saw last."""
 
@@ -61,8 +89,34 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     available: int = 0
 
 
+class PricedOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seller would be owed for the selected lines."""
+
+    seller_id: str
+    total: Money
+    shipping: Money
+    lines: tuple[QuoteLine, ...]
+    shipping_adjustments: tuple[AdjustmentView, ...] = ()
+
+
+class PricedCart(msgspec.Struct, frozen=True, kw_only=True):
+    """What the selected lines cost now, by seller, as a quote of this moment says it; nothing is promised.
+
+    `left_out` are offers that cannot be bought now. `refused_codes` is the problem code of `codes` that gave nothing,
+    and then it is priced without them; `refusal` that of the quote where there is none, and then `orders` is empty.
+    """
+
+    total: Money
+    tax: Money
+    shipping: Money
+    orders: tuple[PricedOrder, ...] = ()
+    left_out: tuple[str, ...] = ()
+    refused_codes: str = ""
+    refusal: str = ""
+
+
 class CartView(msgspec.Struct, frozen=True, kw_only=True):
-    """A cart with what has drifted. `guest_token` is filled where a guest was made."""
+    """A cart with what has drifted. `guest_token` is filled where a guest was made, `priced` where a cart is read."""
 
     cart_id: str
     buyer_id: str
@@ -74,6 +128,7 @@ class CartView(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Drift, ...] = ()
     merged_into: str = ""
     guest_token: str = ""
+    priced: PricedCart | None = None
 
 
 class CartList(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +181,40 @@ async def view_cart(call: Call, found: Cart, guest_token: str = "", asked: Asked
         warnings=tuple([_warning(warning, where.currency) for warning in warnings]),
         merged_into=found.merged_into,
         guest_token=guest_token,
+    )
+
+
+def view_prices(found: checkout.CartPrices, currency: str) -> PricedCart:
+    """A cart's prices as shown."""
+    quote = found.quote
+    if quote is None:
+        nothing = money(0, currency)
+        return PricedCart(
+            total=nothing,
+            tax=nothing,
+            shipping=nothing,
+            left_out=found.left_out,
+            refused_codes=found.refused_codes,
+            refusal=found.refusal,
+        )
+    return PricedCart(
+        total=money(quote.total_minor, currency),
+        tax=money(quote.tax_minor, currency),
+        shipping=money(quote.shipping_minor, currency),
+        orders=tuple(
+            [
+                PricedOrder(
+                    seller_id=order.seller_id,
+                    total=money(order.total_minor, currency),
+                    shipping=money(order.shipping_minor, currency),
+                    lines=view_quoted(order, currency).lines,
+                    shipping_adjustments=view_adjusted(order.shipping_adjustments, currency),
+                )
+                for order in quote.orders
+            ]
+        ),
+        left_out=found.left_out,
+        refused_codes=found.refused_codes,
     )
 
 

@@ -15,19 +15,24 @@ from tradepost.surfaces.api.operation import Call, Routes
 from tradepost.surfaces.api.routes.cart_views import (
     CART_ANSWER,
     NOTHING_ASKED,
+    PRICED_CART,
     Asked,
     CartList,
     CartView,
     view_cart,
+    view_prices,
 )
-from tradepost.surfaces.api.words import Code, Id, Version, home
-from tradepost.trade import cart, parties
+from tradepost.surfaces.api.words import Code, Id, Name, Version, home
+from tradepost.trade import cart, checkout, parties
 from tradepost.trade.cart import Cart, CartCommand
 from tradepost.trade.catalog import OfferView
 from tradepost.trade.parties import Role
+from tradepost.trade.shipping import Destination
 
 ROUTES = Routes("carts")
-BUYING = (Role.BUYER, Role.GUEST, Role.STOREFRONT, Role.OPERATOR)
+BUYING: tuple[Role, ...] = (Role.BUYER, Role.GUEST, Role.STOREFRONT, Role.OPERATOR)
+FOR_BUYERS = (Role.STOREFRONT, Role.OPERATOR)
+"""Who may say which groups a buyer is in."""
 CART_CODES = (
     "cart.not_found",
     "cart.closed",
@@ -44,6 +49,18 @@ class BuyerQuery(msgspec.Struct, frozen=True, kw_only=True):
     """For which buyer: buyers and guests leave it out, storefronts and operators name one."""
 
     buyer_id: Party = ""
+
+
+class CartQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """For which buyer, and how the cart is priced: as POST /v1/quotes takes it, `codes` and `segments` by commas."""
+
+    buyer_id: Party = ""
+    codes: Annotated[str, Meta(max_length=500)] = ""
+    segments: Annotated[str, Meta(max_length=1_300)] = ""
+    scene: Code = ""
+    country: Code = ""
+    region: Name = ""
+    postcode: Code = ""
 
 
 class NewCart(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,17 +187,53 @@ async def list_carts(call: Call) -> CartList:
 @ROUTES.add(
     "GET",
     "/v1/carts/{cart_id}",
-    query=BuyerQuery,
+    query=CartQuery,
     returns=CartView,
     hot=True,
     scope="orders:read",
     roles=BUYING,
-    answer=CART_ANSWER,
+    answer={**CART_ANSWER, "priced": PRICED_CART},
     codes=("cart.not_found",),
 )
 async def get_cart(call: Call) -> CartView:
-    """Read a cart with what has drifted"""
-    return await view_cart(call, await _find(call))
+    """Read a cart: what has drifted, and what it costs now
+
+    The selected lines are priced with the campaigns in force, as a quote of this moment would be.
+    """
+    found = await _find(call)
+    prices = await _prices(call, found)
+    shown = await view_cart(call, found)
+    return msgspec.structs.replace(shown, priced=view_prices(prices, shown.currency))
+
+
+async def _prices(call: Call, found: Cart) -> checkout.CartPrices:
+    query: CartQuery = call.query
+    given = Destination(country=query.country, region=query.region, postcode=query.postcode)
+    wants = [
+        checkout.Want(
+            offer_id=line.offer_id,
+            quantity=line.quantity,
+            content_id=line.content_id,
+            creator_id=line.creator_id,
+        )
+        for line in found.lines
+        if line.selected
+    ]
+    return await checkout.price_cart(
+        call.platform.checkout,
+        found.market,
+        wants,
+        buyer_id=found.buyer_id,
+        scene=query.scene,
+        codes=_listed(query.codes),
+        segments=_listed(query.segments) if call.principal.role in FOR_BUYERS else (),
+        region=query.region,
+        wish=checkout.Wish(destination=given if query.country or query.postcode else None),
+    )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple([part for one in text.split(",") if (part := one.strip())])
 
 
 @ROUTES.add(

@@ -9,10 +9,10 @@ from msgspec import Meta
 
 from tradepost.kernel.money import Money
 from tradepost.surfaces.api.routes.payments import PAYMENT, PaymentAnswer
-from tradepost.surfaces.api.routes.shipping_views import DestinationInput, Methods, OptionsView, view_options
-from tradepost.surfaces.api.words import Code, Id, Name, money, unit_price
-from tradepost.trade.checkout import CheckoutView, Quote, QuotedOrder
-from tradepost.trade.pricing import Adjustment
+from tradepost.surfaces.api.routes.quote_views import GBP, NONE, QUOTE_ORDERS, TAX, QuoteOrder, view_quoted
+from tradepost.surfaces.api.routes.shipping_views import DestinationInput, Methods
+from tradepost.surfaces.api.words import Code, Id, Name, money
+from tradepost.trade.checkout import CheckoutView, Quote
 
 Party = Annotated[str, Meta(max_length=64)]
 LINES = [{"offer_id": "off_01m4xk9v0c7s8p2q3r4t5v6w7x", "quantity": 2}]
@@ -23,9 +23,6 @@ ADDRESS = {
     "postcode": "LS1 1AA",
     "country": "GB",
 }
-GBP = {"amount_minor": 1790, "currency": "GBP"}
-TAX = {"amount_minor": 298, "currency": "GBP"}
-NONE = {"amount_minor": 0, "currency": "GBP"}
 QUOTE_ANSWER = {
     "quote": "eJzT0yMAAGTvBe8.q3V5dGVfc2lnbmF0dXJl",
     "checkout_id": "chk_01m4xk9v0c7s8p2q3r4t5v6w7x",
@@ -35,26 +32,7 @@ QUOTE_ANSWER = {
     "total": GBP,
     "tax": TAX,
     "shipping": NONE,
-    "orders": [
-        {
-            "order_id": "ord_01m4xk9v0c7s8p2q3r4t5v6w7x",
-            "seller_id": "sel_01m4xk9v0c7s8p2q3r4t5v6w7x",
-            "total": GBP,
-            "lines": [
-                {
-                    "line_no": 1,
-                    "offer_id": "off_01m4xk9v0c7s8p2q3r4t5v6w7x",
-                    "title": "Stoneware mug, blue",
-                    "quantity": 2,
-                    "unit_price": "8.95",
-                    "list": GBP,
-                    "total": GBP,
-                    "tax": TAX,
-                    "adjustments": [],
-                }
-            ],
-        }
-    ],
+    "orders": QUOTE_ORDERS,
     "guest_token": "",
 }
 CHECKOUT_ANSWER = {
@@ -199,42 +177,6 @@ class PlaceRequest(msgspec.Struct, frozen=True, kw_only=True):
     shipping: Methods = {}
 
 
-class AdjustmentView(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed change to a line or to shipping: why, who pays for it, and which version of which campaign gave it."""
-
-    code: str
-    reason: str
-    funder: str
-    amount: Money
-    campaign_id: str = ""
-    campaign_version: int = 0
-
-
-class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A priced line."""
-
-    line_no: int
-    offer_id: str
-    title: str
-    quantity: int
-    unit_price: str
-    list: Money
-    total: Money
-    tax: Money
-    adjustments: tuple[AdjustmentView, ...]
-
-
-class QuoteOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What one seller would be owed; `sending` are the ways to send it, of a seller with shipping terms."""
-
-    order_id: str
-    seller_id: str
-    total: Money
-    lines: tuple[QuoteLine, ...]
-    shipping_adjustments: tuple[AdjustmentView, ...] = ()
-    sending: OptionsView | None = None
-
-
 class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A priced promise until a deadline. `quote` is the signed token to place; nothing is held yet."""
 
@@ -287,49 +229,8 @@ def view_quote(quote: Quote, token: str, guest_token: str) -> QuoteAnswer:
         total=money(quote.total_minor, currency),
         tax=money(quote.tax_minor, currency),
         shipping=money(quote.shipping_minor, currency),
-        orders=tuple([_quoted(order, currency) for order in quote.orders]),
+        orders=tuple([view_quoted(order, currency) for order in quote.orders]),
         guest_token=guest_token,
-    )
-
-
-def _quoted(order: QuotedOrder, currency: str) -> QuoteOrder:
-    lines = [
-        QuoteLine(
-            line_no=line.line_no,
-            offer_id=line.offer_id,
-            title=line.title,
-            quantity=line.quantity,
-            unit_price=unit_price(line.unit_price_e4, currency),
-            list=money(line.list_minor, currency),
-            total=money(line.total_minor, currency),
-            tax=money(line.tax_minor, currency),
-            adjustments=_adjusted(line.adjustments, currency),
-        )
-        for line in order.lines
-    ]
-    return QuoteOrder(
-        order_id=order.order_id,
-        seller_id=order.seller_id,
-        total=money(order.total_minor, currency),
-        lines=tuple(lines),
-        shipping_adjustments=_adjusted(order.shipping_adjustments, currency),
-        sending=view_options(order, currency),
-    )
-
-
-def _adjusted(changes: tuple[Adjustment, ...], currency: str) -> tuple[AdjustmentView, ...]:
-    return tuple(
-        [
-            AdjustmentView(
-                code=change.code,
-                reason=change.reason,
-                funder=change.funder,
-                amount=money(change.amount_minor, currency),
-                campaign_id=change.campaign_id,
-                campaign_version=change.version,
-            )
-            for change in changes
-        ]
     )
 
 

@@ -15,7 +15,6 @@ from tradepost.surfaces.api.routes.carts import BUYING, BuyerQuery, buyer_of
 from tradepost.surfaces.api.routes.checkout_views import (
     ADDRESS,
     CHECKOUT_ANSWER,
-    GBP,
     LINES,
     PLACE_CODES,
     QUOTE_ANSWER,
@@ -30,6 +29,7 @@ from tradepost.surfaces.api.routes.checkout_views import (
     view_quote,
 )
 from tradepost.surfaces.api.routes.payments import view_payment
+from tradepost.surfaces.api.routes.quote_views import GBP
 from tradepost.surfaces.api.routes.shipping_views import destination_of
 from tradepost.surfaces.api.words import home
 from tradepost.trade import checkout, parties, payments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,6 +15,15 @@ from tradepost.kernel.tx import Tx
 from tradepost.markets import market
 from tradepost.surfaces.api.operation import Call, Routes
 from tradepost.surfaces.api.routes.catalog import SELLING, SellerQuery, acting
+from tradepost.surfaces.api.routes.offer_views import (
+    OFFER,
+    OFFER_ANSWER,
+    PRICE_BOUNDS,
+    PRICE_NOW,
+    OfferAnswer,
+    view_offer,
+    view_price,
+)
 from tradepost.surfaces.api.words import (
     Code,
     Cursor,
@@ -24,42 +34,14 @@ from tradepost.surfaces.api.words import (
     Page,
     Place,
     Price,
-    PriceView,
     Version,
     home,
-    unit_price,
 )
-from tradepost.trade import catalog, parties
-from tradepost.trade.catalog import Component, Layer, OfferTerms, OfferView, PriceWindow
+from tradepost.trade import catalog, checkout, parties
+from tradepost.trade.catalog import Layer, OfferTerms, OfferView, PriceWindow
+from tradepost.trade.parties import Role
 
 ROUTES = Routes("offers")
-OFFER = {
-    "sku_id": "sku_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "markets": ["GB"],
-    "prices": [{"currency": "GBP", "price": "8.95"}],
-    "limit_per_buyer": 0,
-}
-OFFER_ANSWER = {
-    "offer_id": "off_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "seller_id": "sel_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "sku_id": "sku_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "sku_code": "MUG-01-BLUE",
-    "product_id": "prd_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "code": "",
-    "title": "Stoneware mug, blue",
-    "description": "Holds 300 ml, glazed by hand.",
-    "image": "https://img.example/mug.jpg",
-    "tax_category": "standard",
-    "components": [{"sku_id": "sku_01m4xk9v0c7s8p2q3r4t5v6w7x", "quantity": 1}],
-    "markets": ["GB"],
-    "prices": [{"currency": "GBP", "price": "8.95", "from_ms": 0, "until_ms": 0}],
-    "pool": "shop",
-    "limit_per_buyer": 0,
-    "quantity_max": 0,
-    "state": "ACTIVE",
-    "seller_state": "ACTIVE",
-    "version": 1,
-}
 TERM_CODES = (
     "catalog.sku_unknown",
     "catalog.offer_unknown",
@@ -140,58 +122,44 @@ class OfferInput(msgspec.Struct, frozen=True, kw_only=True):
     version: Version = 0
 
 
-class OfferList(msgspec.Struct, frozen=True, kw_only=True):
-    """Which offers: those shown in a market, or every offer of a seller (sellers: your own)."""
+class PriceQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an offer is looked at: its `now` is the price in this market, in this scene, led to by this content."""
 
     market: Code = ""
+    scene: Annotated[str, Meta(max_length=64)] = ""
+    content_id: Annotated[str, Meta(max_length=64)] = ""
+
+
+class OfferList(msgspec.Struct, frozen=True, kw_only=True):
+    """Which offers: those shown in a market, or every offer of a seller (sellers: your own).
+
+    Their `now` is the price in that market, in this scene, led to by this content.
+    """
+
+    market: Code = ""
+    scene: Annotated[str, Meta(max_length=64)] = ""
+    content_id: Annotated[str, Meta(max_length=64)] = ""
     seller_id: Annotated[str, Meta(max_length=64)] = ""
     cursor: Cursor = ""
     limit: Limit = 50
 
 
-class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An offer with its prices as decimal strings. `components` are the SKUs that one unit takes from stock."""
-
-    offer_id: str
-    seller_id: str
-    sku_id: str
-    sku_code: str
-    product_id: str
-    code: str
-    title: str
-    description: str
-    image: str
-    tax_category: str
-    components: tuple[Component, ...]
-    markets: tuple[str, ...]
-    prices: tuple[PriceView, ...]
-    pool: str
-    limit_per_buyer: int
-    quantity_max: int
-    state: str
-    seller_state: str
-    version: int
-    floors: dict[str, int] = {}
-
-
-_BOUNDS = ("market", "scene", "content_id", "segment")
-_SAME = tuple(name for name in OfferAnswer.__struct_fields__ if name != "prices")
-
-
-def view_offer(offer: OfferView) -> OfferAnswer:
-    """An offer as shown."""
-    prices = tuple(
-        PriceView(
-            currency=window.currency,
-            price=unit_price(window.price_e4, window.currency),
-            from_ms=window.from_ms,
-            until_ms=window.until_ms,
-            layer=window.layer.value,
-            **{bound: getattr(window, bound) for bound in _BOUNDS},
-        )
-        for window in offer.prices
+async def _shown(call: Call, offers: Sequence[OfferView]) -> tuple[OfferAnswer, ...]:
+    """Offers with their prices of this moment in the market that was named, in their order."""
+    query: PriceQuery | OfferList = call.query
+    where = market(query.market)
+    buying = call.principal.role in (Role.BUYER, Role.GUEST)
+    prices = await checkout.price_offers(
+        call.platform.checkout,
+        offers,
+        where,
+        buyer_id=call.principal.party_id if buying else "",
+        scene=query.scene,
+        content_id=query.content_id,
     )
-    return OfferAnswer(prices=prices, **{name: getattr(offer, name) for name in _SAME})
+    return tuple(
+        [view_offer(offer, view_price(prices.get(offer.offer_id), where.currency)) for offer in offers]
+    )
 
 
 def _terms(body: Terms | NewOffer) -> OfferTerms:
@@ -202,7 +170,7 @@ def _terms(body: Terms | NewOffer) -> OfferTerms:
             from_ms=term.from_ms,
             until_ms=term.until_ms,
             layer=term.layer,
-            **{bound: getattr(term, bound) for bound in _BOUNDS},
+            **{bound: getattr(term, bound) for bound in PRICE_BOUNDS},
         )
         for term in body.prices
     )
@@ -216,11 +184,15 @@ def _terms(body: Terms | NewOffer) -> OfferTerms:
     )
 
 
-def _view(tx: Tx, offer_id: str) -> OfferAnswer:
+def _find(tx: Tx, offer_id: str) -> OfferView:
     found = catalog.offer_views(tx, [offer_id]).get(offer_id)
     if found is None:
         raise Refusal("catalog.offer_unknown", f"No offer {offer_id[:60]}.", field="offer_id")
-    return view_offer(found)
+    return found
+
+
+def _view(tx: Tx, offer_id: str) -> OfferAnswer:
+    return view_offer(_find(tx, offer_id))
 
 
 def _create(
@@ -270,42 +242,44 @@ async def create_offer(call: Call) -> OfferAnswer:
     "/v1/offers",
     query=OfferList,
     returns=Page[OfferAnswer],
-    answer={"items": [OFFER_ANSWER], "next_cursor": ""},
+    answer={"items": [{**OFFER_ANSWER, "now": PRICE_NOW}], "next_cursor": ""},
     codes=("market.unknown",),
 )
 async def list_offers(call: Call) -> Page[OfferAnswer]:
-    """List offers: of a market as buyers see them, or all of a seller"""
+    """List offers: of a market as buyers see them, or all of a seller
+
+    Of a market each has its price of this moment as `now`.
+    """
     query: OfferList = call.query
     if query.market:
         found = await catalog.offers_in_market(
             call.platform.db, market(query.market).code, query.cursor, query.limit
         )
-    else:
-        seller_id, shard = acting(call, query.seller_id)
-        found = await call.platform.db.read(
-            shard, catalog.offers_of_seller, seller_id, query.cursor, query.limit
-        )
+        return Page(items=await _shown(call, found.offers), next_cursor=found.after)
+    seller_id, shard = acting(call, query.seller_id)
+    found = await call.platform.db.read(shard, catalog.offers_of_seller, seller_id, query.cursor, query.limit)
     return Page(items=tuple(view_offer(offer) for offer in found.offers), next_cursor=found.after)
 
 
 @ROUTES.add(
     "GET",
     "/v1/offers/{offer_id}",
+    query=PriceQuery,
     returns=OfferAnswer,
-    answer=OFFER_ANSWER,
-    codes=("catalog.offer_unknown",),
+    answer={**OFFER_ANSWER, "now": PRICE_NOW},
+    codes=("catalog.offer_unknown", "market.unknown"),
 )
 async def get_offer(call: Call) -> OfferAnswer:
-    """Read an offer
+    """Read an offer, and what it costs now where a market is named
 
     Others than its seller see it while it is not ended.
     """
     offer_id = call.path["offer_id"]
     shard = home(call.platform.db, offer_id, "offer")
-    found = await call.platform.db.read(shard, _view, offer_id)
+    found = await call.platform.db.read(shard, _find, offer_id)
     if found.state == "ENDED" and not parties.may_see(call.principal, seller_id=found.seller_id):
         raise Refusal("catalog.offer_unknown", f"No offer {offer_id}.", field="offer_id")
-    return found
+    return (await _shown(call, [found]))[0] if call.query.market else view_offer(found)
 
 
 @ROUTES.add(

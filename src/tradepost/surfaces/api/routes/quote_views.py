@@ -1,0 +1,114 @@
+"""What a quote says of each seller's lines, as carts and offers show it too."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tradepost.kernel.money import Money
+from tradepost.surfaces.api.routes.shipping_views import OptionsView, view_options
+from tradepost.surfaces.api.words import money, unit_price
+from tradepost.trade.checkout import QuotedOrder
+from tradepost.trade.pricing import Adjustment
+
+GBP = {"amount_minor": 1790, "currency": "GBP"}
+TAX = {"amount_minor": 298, "currency": "GBP"}
+NONE = {"amount_minor": 0, "currency": "GBP"}
+QUOTE_ORDERS = [
+    {
+        "order_id": "ord_01m4xk9v0c7s8p2q3r4t5v6w7x",
+        "seller_id": "sel_01m4xk9v0c7s8p2q3r4t5v6w7x",
+        "total": GBP,
+        "lines": [
+            {
+                "line_no": 1,
+                "offer_id": "off_01m4xk9v0c7s8p2q3r4t5v6w7x",
+                "title": "Stoneware mug, blue",
+                "quantity": 2,
+                "unit_price": "8.95",
+                "list": GBP,
+                "total": GBP,
+                "tax": TAX,
+                "adjustments": [],
+            }
+        ],
+    }
+]
+
+
+class AdjustmentView(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed change to a line or to shipping: why, who pays for it, and which version of which campaign gave it."""
+
+    code: str
+    reason: str
+    funder: str
+    amount: Money
+    campaign_id: str = ""
+    campaign_version: int = 0
+
+
+class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A priced line."""
+
+    line_no: int
+    offer_id: str
+    title: str
+    quantity: int
+    unit_price: str
+    list: Money
+    total: Money
+    tax: Money
+    adjustments: tuple[AdjustmentView, ...]
+
+
+class QuoteOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seller would be owed; `sending` are the ways to send it, of a seller with shipping terms."""
+
+    order_id: str
+    seller_id: str
+    total: Money
+    lines: tuple[QuoteLine, ...]
+    shipping_adjustments: tuple[AdjustmentView, ...] = ()
+    sending: OptionsView | None = None
+
+
+def view_quoted(order: QuotedOrder, currency: str) -> QuoteOrder:
+    """What one seller would be owed, as shown."""
+    lines = [
+        QuoteLine(
+            line_no=line.line_no,
+            offer_id=line.offer_id,
+            title=line.title,
+            quantity=line.quantity,
+            unit_price=unit_price(line.unit_price_e4, currency),
+            list=money(line.list_minor, currency),
+            total=money(line.total_minor, currency),
+            tax=money(line.tax_minor, currency),
+            adjustments=view_adjusted(line.adjustments, currency),
+        )
+        for line in order.lines
+    ]
+    return QuoteOrder(
+        order_id=order.order_id,
+        seller_id=order.seller_id,
+        total=money(order.total_minor, currency),
+        lines=tuple(lines),
+        shipping_adjustments=view_adjusted(order.shipping_adjustments, currency),
+        sending=view_options(order, currency),
+    )
+
+
+def view_adjusted(changes: tuple[Adjustment, ...], currency: str) -> tuple[AdjustmentView, ...]:
+    """Changes of a price as shown."""
+    return tuple(
+        [
+            AdjustmentView(
+                code=change.code,
+                reason=change.reason,
+                funder=change.funder,
+                amount=money(change.amount_minor, currency),
+                campaign_id=change.campaign_id,
+                campaign_version=change.version,
+            )
+            for change in changes
+        ]
+    )
