@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.api.conftest import ADDRESS, Client, Reply, Shop
 
+from tradepost.trade import checkout, inventory, promotion
+
 TEN = {"code": "ten", "effect": {"kind": "percentage", "percent_ppm": 100_000}}
 
 
@@ -221,3 +223,58 @@ async def test_a_check_says_what_publishing_would_and_writes_nothing(shop: Shop)
     assert (await shop.seller.post(path, foreign)).code == "auth.forbidden"
     assert (await shop.buyer.post(path, terms())).status == 403
     assert (await shop.operator.get("/v1/campaigns")).json["items"] == []
+
+
+async def use_up(shop: Shop, code: str, tries: int = 5) -> int:
+    """How often a code can be used by as many purchases."""
+    used = 0
+    for number in range(tries):
+        client = (shop.buyer, shop.other_buyer)[number % 2]
+        found = await quote(shop, client, codes=[code])
+        if found.status == 200:
+            body = {"quote": found.json["quote"], "address": ADDRESS}
+            used += (await client.post("/v1/checkouts", body)).status == 201
+    return used
+
+
+async def publish_and_die(shop: Shop, campaign_id: str) -> None:
+    """What is left when whoever publishes dies before the limits are filled."""
+    db = shop.platform.db
+    await db.transact(
+        db.shard_of(promotion.GENE), promotion.move_campaign, campaign_id, "publish", shop.world.now_ms()
+    )
+
+
+async def test_a_crash_while_publishing_leaves_no_campaign_without_its_limit(shop: Shop) -> None:
+    limited = terms(needs_code=True, codes=["LIM"], limits={"total": 2})
+    campaign_id = str((await shop.operator.post("/v1/campaigns", limited)).json["campaign_id"])
+    buckets = checkout.limit_ids(campaign_id, "total", 2)
+    db, shard = shop.platform.db, 0
+    assert await db.read(shard, inventory.levels, buckets) == []
+    await publish_and_die(shop, campaign_id)
+    assert await use_up(shop, "LIM") == 2
+    await shop.platform.runtime.drain()
+    assert sum(one.on_hand for one in await db.read(shard, inventory.levels, buckets)) == 2
+    assert await use_up(shop, "LIM") == 0
+
+
+async def test_a_crash_while_raising_a_limit_is_completed_by_the_event(shop: Shop) -> None:
+    campaign_id = await publish(shop.operator, needs_code=True, codes=["LIM"], limits={"total": 1})
+    raised = terms(needs_code=True, codes=["LIM"], limits={"total": 3})
+    assert (await shop.operator.put(f"/v1/campaigns/{campaign_id}", raised)).status == 200
+    assert await use_up(shop, "LIM") == 1  # what is not published counts for nothing
+    await publish_and_die(shop, campaign_id)
+    assert await use_up(shop, "LIM") == 0
+    for _ in range(2):
+        await shop.platform.runtime.drain()
+    assert await use_up(shop, "LIM") == 2
+
+
+async def test_a_limit_cannot_be_lowered_behind_a_hundred_drafts(shop: Shop) -> None:
+    campaign_id = await publish(shop.operator, needs_code=True, codes=["LIM"], limits={"total": 5})
+    path = f"/v1/campaigns/{campaign_id}"
+    for _ in range(101):
+        lower = terms(needs_code=True, codes=["LIM"], limits={"total": 1})
+        assert (await shop.operator.put(path, lower)).status == 200
+    lowered = await shop.operator.post(f"{path}/state", {"input": "publish"})
+    assert lowered.code == "promotion.limit_lowered"

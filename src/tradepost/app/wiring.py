@@ -60,6 +60,7 @@ def consumers() -> list[Consumer]:
 def tasks(parts: Parts) -> list[Task]:
     """Every subscription whose effect lies outside."""
     return [
+        *checkout.tasks(parts.db, parts.world),
         *payments.tasks(parts.db, parts.world, parts.providers),
         *invoicing.tasks(parts.db, parts.world, markets.market),
     ]

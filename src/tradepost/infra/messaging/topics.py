@@ -45,6 +45,7 @@ SUBSCRIPTIONS = (
     "aftersales.new_goods",
     "aftersales.refunds",
     "catalog.sellers",
+    "checkout.limits",
     "creators.earnings",
     "creators.orders",
     "fulfilment.orders",

@@ -1,7 +1,7 @@
 """Checkout: quote, place order, buy now. The only conductor of stock, orders and payment."""
 
 from tradepost.trade.checkout.buy import Request, accept_buy_now, accept_quote, make_quote
-from tradepost.trade.checkout.campaigning import check_prices, publish_campaign
+from tradepost.trade.checkout.campaigning import check_prices, publish_campaign, tasks
 from tradepost.trade.checkout.comparing import Comparison, Sums, compare
 from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.earlier import Earlier
@@ -60,4 +60,5 @@ __all__ = [
     "read_quote",
     "reprice",
     "sweeps",
+    "tasks",
 ]

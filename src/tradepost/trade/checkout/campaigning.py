@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
+from tradepost.kernel.events import EventRow, Task
 from tradepost.kernel.market import Market
 from tradepost.kernel.money import PRICE_SCALE, divide
-from tradepost.kernel.tx import Tx
+from tradepost.kernel.tx import Storage, Tx
+from tradepost.kernel.world import World
 from tradepost.markets import all_markets
 from tradepost.trade import catalog, inventory, orders, promotion
 from tradepost.trade.catalog import OfferView
@@ -60,24 +62,44 @@ async def publish_campaign(
         seller_id=seller_id,
         version=version or stored.version,
     )
-    await fill_limits(context, published.campaign)
+    await fill_limits(db, context.world, published.campaign)
     return published
 
 
 async def _live_limits(context: Context, stored: StoredCampaign) -> Limits:
+    live = await _live(context.db, stored)
+    return Limits() if live is None else live.limits
+
+
+async def _live(db: Storage, stored: StoredCampaign) -> Campaign | None:
+    """The rules that were published last; None when none were."""
     if not stored.live_version:
-        return Limits()
-    kept = await context.db.read(
-        context.db.shard_of(promotion.GENE), promotion.campaign_history, stored.campaign_id
-    )
-    return next((one.campaign.limits for one in kept if one.rules_version == stored.live_version), Limits())
+        return None
+    shard, version = db.shard_of(promotion.GENE), stored.live_version
+    return await db.read(shard, promotion.campaign_version, stored.campaign_id, version)
 
 
-async def fill_limits(context: Context, campaign: Campaign) -> None:
+async def fill_limits(db: Storage, world: World, campaign: Campaign) -> None:
     """Bring the buckets of a total and a budget up to their share; those that have it are left alone."""
     wanted = limits.stock_of(campaign.campaign_id, campaign.limits)
-    for shard, shares in limits.by_shard(wanted, context.db.shard_of).items():
-        await context.db.transact(shard, _top_up, shares, campaign.campaign_id, context.world.now_ms())
+    for shard, shares in limits.by_shard(wanted, db.shard_of).items():
+        await db.transact(shard, _top_up, shares, campaign.campaign_id, world.now_ms())
+
+
+def tasks(db: Storage, world: World) -> list[Task]:
+    """The subscription that fills limits, should whoever published have died between the two.
+
+    Publishing commits first: stock of a limit that is not in force would let an older, lower one be passed. Until it is
+    filled, placing opens a bucket that is not there with its share, and a limit that was raised still is the lower one.
+    """
+
+    async def fill(row: EventRow) -> None:
+        stored = await db.read(db.shard_of(promotion.GENE), promotion.find_campaign, row.aggregate_id)
+        live = await _live(db, stored)
+        if live is not None and stored.state == promotion.CampaignState.ACTIVE:
+            await fill_limits(db, world, live)
+
+    return [Task("checkout.limits", (promotion.CHANGED,), fill)]
 
 
 def _top_up(tx: Tx, shares: dict[str, tuple[int, int]], campaign_id: str, at_ms: int) -> None:

@@ -2,6 +2,7 @@
 
 from tradepost.trade.promotion.api import (
     campaign_history,
+    campaign_version,
     campaigns_of_codes,
     change_campaign,
     create_campaign,
@@ -32,6 +33,7 @@ from tradepost.trade.promotion.book import (
 from tradepost.trade.promotion.campaigns import (
     ACTIVE_MAX,
     CAMPAIGN_STATES,
+    CHANGED,
     CODES_ASKED_MAX,
     Edition,
     KeptRules,
@@ -86,6 +88,7 @@ from tradepost.trade.promotion.strategy import Promotions
 __all__ = [
     "ACTIVE_MAX",
     "CAMPAIGN_STATES",
+    "CHANGED",
     "CODES_ASKED_MAX",
     "GENE",
     "NOTHING",
@@ -141,6 +144,7 @@ __all__ = [
     "Verdict",
     "asks_first_order",
     "campaign_history",
+    "campaign_version",
     "campaigns_of_codes",
     "change_campaign",
     "check_campaign",

@@ -112,6 +112,11 @@ def campaign_history(tx: Tx, campaign_id: str) -> list[KeptRules]:
     return store.select_history(tx, campaign_id, HISTORY_MAX)
 
 
+def campaign_version(tx: Tx, campaign_id: str, version: int) -> Campaign | None:
+    """One version of a campaign's rules, however many came after it; None for one that never was."""
+    return store.select_versions(tx, [(campaign_id, version)]).get((campaign_id, version))
+
+
 def present_edition(tx: Tx) -> Edition:
     """What is in force now."""
     edition, members = store.newest_edition(tx)

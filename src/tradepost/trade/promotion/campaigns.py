@@ -75,7 +75,10 @@ class Edition(msgspec.Struct, frozen=True, kw_only=True):
     campaigns: tuple[Campaign, ...]
 
 
-@event("campaign.changed.v1")
+CHANGED = "campaign.changed.v1"
+
+
+@event(CHANGED)
 class CampaignChanged(Event, frozen=True, kw_only=True):
     """A campaign was written: what is in force may be something else now."""
 
