@@ -131,6 +131,40 @@ async def test_the_rules_of_their_day_give_their_totals_to_the_cent(shop: Shop) 
     assert sum(sums.baskets for sums in found.by_day["GBP"].values()) == found.baskets > 250
 
 
+async def test_baskets_come_while_orders_are_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    placed = await live(shop, random.Random(5), 120)
+    whole = {one.name: one for one in command.read_baskets(Looking(shop), *EVER)}
+    monkeypatch.setattr(command, "PAGE", 4)
+    looking, reads, alive, most = Looking(shop), 0, 0, 0
+    read = looking.read
+
+    def counted(*args: Any) -> Any:
+        nonlocal reads, alive
+        page = read(*args)
+        reads, alive = reads + 1, alive + len(page)
+        return page
+
+    monkeypatch.setattr(looking, "read", counted)
+    found = []
+    for one in command.read_baskets(looking, *EVER):
+        alive -= len(one.portions)
+        most = max(most, alive)
+        found.append(one)
+    assert sum(len(one.portions) for one in found) == placed > 100
+    assert {one.name: one for one in found} == whole
+    assert len(found) == len(whole)
+    assert reads > placed // 4
+    assert most < 12
+
+
+async def test_editions_are_read_when_they_are_asked_for(shop: Shop) -> None:
+    await publish(shop, campaign(1))
+    editions = command.Editions(Looking(shop))
+    assert [one.campaign_id for one in editions[1].campaigns] == [campaign(1).campaign_id]
+    with pytest.raises(KeyError):
+        editions[2]
+
+
 async def test_a_rule_of_another_day_is_noticed(shop: Shop) -> None:
     await live(shop, random.Random(3), 40)
     shop.db.databases[0].run(_swap_a_percentage)
@@ -194,7 +228,7 @@ async def test_an_order_tells_what_was_tried_and_why(shop: Shop) -> None:
     view, _ = await shop.buy((mug, 2))
     looking = Looking(shop)
     basket = checkout.bought(looking.read(0, command._orders_of, view.orders[0].order_id))
-    found = checkout.explain(basket, command.market("GB"), Rules(command._editions(looking, [basket])))
+    found = checkout.explain(basket, command.market("GB"), Rules(command.Editions(looking)))
     assert (found.agrees, found.total_minor) == (True, 1_800)
     assert [(one.code, off) for one, off in found.lines[0].applied] == [("ten", 200)]
     assert {one.code: one.why for one in found.refused} == {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from tradepost.app import Reader, open_reader
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
-from tradepost.kernel.ids import check_id, gene_of
+from tradepost.kernel.ids import check_id, gene_of, time_of
 from tradepost.kernel.money import to_major
 from tradepost.kernel.tx import Tx
 from tradepost.markets import all_markets, market
@@ -25,6 +25,8 @@ from tradepost.trade.checkout import Bought, Comparison, Explained, Rules
 from tradepost.trade.promotion import Campaign, CampaignState
 
 PAGE = 500
+TOGETHER_MS = 10_000
+"""Orders further apart than this are not of one checkout."""
 DRAFTS_MAX = 100
 
 declare_problems(
@@ -65,7 +67,7 @@ def explain(
     try:
         shard = reader.shard_of(gene_of(check_id(order_id, "order")))
         basket = checkout.bought(reader.read(shard, _orders_of, order_id))
-        found = checkout.explain(basket, market(basket.market), Rules(_editions(reader, [basket])))
+        found = checkout.explain(basket, market(basket.market), Rules(Editions(reader)))
     finally:
         reader.close()
     if json:
@@ -159,35 +161,59 @@ def replay(
 
 
 def replay_orders(reader: Reader, span: tuple[int, int], drafts: Iterable[Campaign]) -> Comparison:
-    """Every basket of a span of moments, priced again."""
-    baskets = list(_baskets(reader, *span))
-    rules = Rules(_editions(reader, baskets), tuple(drafts))
-    return checkout.compare(baskets, all_markets(), rules)
+    """Every basket of a span of moments, priced again; kept are a page of orders and the sums, however long it is."""
+    rules = Rules(Editions(reader), tuple(drafts))
+    return checkout.compare(read_baskets(reader, *span), all_markets(), rules)
 
 
-def _baskets(reader: Reader, since_ms: int, until_ms: int) -> Iterator[Bought]:
-    """Baskets in order of their orders' ids; their orders lie on one gene, side by side or nearly so."""
+def read_baskets(reader: Reader, since_ms: int, until_ms: int) -> Iterator[Bought]:
+    """Baskets one by one, each as soon as no order of it can follow.
+
+    A checkout's orders are minted at one moment on one gene. Orders come in order of time, or of gene and then time, so
+    a checkout is whole once an order of a moment 10 s away from it is met.
+    """
     for shard in range(reader.shards):
-        whole: dict[str, list[orders.Order]] = {}
+        still_open: dict[str, list[orders.Order]] = {}
         after = (-1, "")
         while True:
             page = reader.read(shard, orders.orders_since, since_ms, after, PAGE)
             for order in page:
+                for name in _whole(still_open, time_of(order.order_id)):
+                    yield checkout.bought(still_open.pop(name))
                 if order.placed_at_ms < until_ms:
-                    whole.setdefault(order.checkout_id, []).append(order)
+                    still_open.setdefault(order.checkout_id, []).append(order)
             if len(page) < PAGE:
                 break
             after = (gene_of(page[-1].order_id), page[-1].order_id)
-        for found in whole.values():
+        for found in still_open.values():
             yield checkout.bought(found)
 
 
-def _editions(reader: Reader, baskets: Iterable[Bought]) -> dict[int, promotion.Edition]:
-    wanted = sorted({basket.priced.edition for basket in baskets} - {0})
-    found: dict[int, promotion.Edition] = reader.read(
-        reader.shard_of(promotion.GENE), promotion.past_editions, wanted
-    )
-    return found
+def _whole(still_open: dict[str, list[orders.Order]], now_ms: int) -> list[str]:
+    return [
+        name for name, found in still_open.items() if abs(now_ms - time_of(found[0].order_id)) > TOGETHER_MS
+    ]
+
+
+class Editions(Mapping[int, promotion.Edition]):
+    """Editions out of the database, each read when it is asked for. Raises KeyError for one that is not there."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __getitem__(self, edition: int) -> promotion.Edition:
+        """One edition."""
+        shard = self._reader.shard_of(promotion.GENE)
+        found: dict[int, promotion.Edition] = self._reader.read(shard, promotion.past_editions, [edition])
+        return found[edition]
+
+    def __iter__(self) -> Iterator[int]:
+        """Nothing: editions are asked for by number."""
+        return iter(())
+
+    def __len__(self) -> int:
+        """Nothing is kept."""
+        return 0
 
 
 def read_drafts(path: Path) -> tuple[Campaign, ...]:

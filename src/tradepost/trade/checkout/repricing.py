@@ -55,11 +55,18 @@ class Bought(msgspec.Struct, frozen=True, kw_only=True):
         return sum(portion.total_minor for portion in self.portions)
 
 
+EDITIONS_READY_MAX = 64
+"""Editions that are kept compiled; beyond them the one met first is made ready again when it is asked for."""
+
+
 class Rules:
-    """Strategies by edition, compiled once each; with drafts they stand beside, or in place of, those of the day."""
+    """Strategies by edition, compiled when asked for; with drafts they stand beside, or in place of, those of the day.
+
+    `editions` may be read when they are asked for: nothing but the last 64 is kept of them.
+    """
 
     def __init__(self, editions: Mapping[int, Edition], drafts: Sequence[Campaign] = ()) -> None:
-        self._editions = dict(editions)
+        self._editions = editions
         self._drafts = tuple(drafts)
         self._ready: dict[int, InForce] = {}
 
@@ -67,6 +74,8 @@ class Rules:
         """The engine for baskets of an edition; None when nothing is in force. Raises KeyError for a lost edition."""
         ready = self._ready.get(edition)
         if ready is None:
+            if len(self._ready) >= EDITIONS_READY_MAX:
+                del self._ready[next(iter(self._ready))]
             ready = self._ready[edition] = InForce(self._with_drafts(edition))
         return ready.strategy(policy, frozenset(without)) if ready else None
 
