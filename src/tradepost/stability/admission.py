@@ -141,7 +141,7 @@ class Admission:
         return None
 
     def foresee(self, priority: int, now_s: float) -> Refusal | None:
-        """The refusal that `decide` would give soon, counted as given; None and a place is kept for it until the refill.
+        """The refusal `decide` would give soon, counted as given; None and a place is kept for it until the refill.
 
         One turn of the loop reads many requests before the first of them comes to `decide`: without the places kept
         for those let through, all of them would be, and be refused the dear way.
