@@ -14,7 +14,7 @@ from tradepost.trade.invoicing.api import (
 from tradepost.trade.invoicing.arithmetic import check_ubl
 from tradepost.trade.invoicing.model import Invoice, InvoiceLine, LegalParty, TaxSubtotal
 from tradepost.trade.invoicing.react import issue, tasks
-from tradepost.trade.invoicing.ubl import to_ubl
+from tradepost.trade.invoicing.ubl import to_ubl, unit_price
 
 __all__ = [
     "Invoice",
@@ -34,4 +34,5 @@ __all__ = [
     "not_found",
     "tasks",
     "to_ubl",
+    "unit_price",
 ]
