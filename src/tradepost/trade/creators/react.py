@@ -70,5 +70,5 @@ CONSUMERS = [
         ),
         follow_orders,
     ),
-    Consumer("creators.earnings", ("commission.changed.v1",), api.show, api.gene_of_creator),
+    Consumer("creators.earnings", ("commission.changed.v1",), api.show, api.genes_of_earners),
 ]
