@@ -11,7 +11,8 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Event, EventRow, record
 from tradepost.kernel.ids import PREFIXES, gene_of
 from tradepost.kernel.tx import Tx
-from tradepost.trade import ledger, orders, payments, settlement
+from tradepost.trade import aftersales, ledger, orders, payments, settlement
+from tradepost.trade.aftersales import Swap
 from tradepost.trade.creators import accounting, store
 from tradepost.trade.creators.model import (
     ESTIMATED,
@@ -33,6 +34,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     order: Order | None
     given_beside_minor: int = 0
     disputed: bool = False
+    swaps: tuple[Swap, ...] = ()
 
 
 def commission_id(order_id: str) -> str:
@@ -52,12 +54,21 @@ def look(tx: Tx, order_id: str) -> Look | None:
     if not order.payment_id:
         return Look(stands=stands, order=order)
     books = payments.find_books(tx, order.payment_id, order_id)
-    beside = max(0, books.refunded_minor - orders.given_back(order) - order.body.shipping_minor)
+    swaps = tuple(aftersales.find_swaps(tx, order))
+    kept = sum(swap.kept_minor for swap in swaps)  # units that came back, and whose money did not go
+    cash = orders.given_back(order) - kept
+    beside = max(0, books.refunded_minor - cash - order.body.shipping_minor)
     goods = order.total_minor - order.body.shipping_minor
     net = (
         beside * sum(line.total_minor - line.tax_minor for line in order.body.lines) // goods if goods else 0
     )
-    return Look(stands=stands, order=order, given_beside_minor=net, disputed=bool(books.disputed_minor))
+    return Look(
+        stands=stands,
+        order=order,
+        given_beside_minor=net,
+        disputed=bool(books.disputed_minor),
+        swaps=swaps,
+    )
 
 
 def write(tx: Tx, before: OrderCommissions, after: OrderCommissions, now_ms: int) -> None:

@@ -63,6 +63,8 @@ CONSUMERS = [
             "order.delivered.v1",
             "order.completed.v1",
             "order.returned.v1",
+            "return.replaced.v1",
+            "return.refunded.v1",
             "refund.succeeded.v1",
             "dispute.opened.v1",
             "dispute.won.v1",
