@@ -49,7 +49,7 @@ def issue_credits(
         if source in known:
             continue
         if source in of_cancelled:
-            amount = min(amount, excess)
+            amount = min(amount, max(0, excess))
             excess -= amount
         draft = rules.draft_credit(
             sale,
