@@ -72,6 +72,11 @@ def test_a_campaign_from_its_file_to_its_end(run: Run, tmp_path: Path) -> None:
     [made] = told(run, "publish", file)["items"]
     campaign_id = made["campaign_id"]
     assert (made["state"], made["live_version"]) == ("ACTIVE", 1)
+    code, text = run("publish", file)  # once more: nothing is given twice
+    assert code == 3
+    assert "promotion.title_taken" in text
+    assert campaign_id in text
+    assert len(told(run, "list")["items"]) == 1
     draft(file, 200_000, f'campaign_id = "{campaign_id}"')
     [changed] = told(run, "publish", file)["items"]
     assert (changed["campaign_id"], changed["live_version"]) == (campaign_id, 2)
@@ -100,6 +105,27 @@ def test_a_check_stops_a_wrong_price_and_writes_nothing(run: Run, tmp_path: Path
     assert code == 1
     assert json.loads(text)["items"][0]["faults"][0]["code"] == "promotion.price_error"
     assert told(run, "list")["items"] == before
+
+
+def test_what_was_published_before_a_refusal_is_told(run: Run, tmp_path: Path) -> None:
+    one = {
+        "title": "Five",
+        "currency": "GBP",
+        "rules": [{"code": "x", "effect": {"kind": "percentage", "percent_ppm": 50_000}}],
+    }
+    wrong = {
+        **one,
+        "title": "Nearly free",
+        "rules": [{"code": "x", "effect": {"kind": "percentage", "percent_ppm": 990_000}}],
+    }
+    file = tmp_path / "two.json"
+    file.write_text(json.dumps({"campaigns": [one, wrong]}), "utf-8")
+    code, text = run("publish", file)
+    assert code == 3
+    assert "Five: ACTIVE, version 1" in text
+    assert "promotion.price_error" in text
+    states = {each["title"]: each["state"] for each in told(run, "list")["items"]}
+    assert (states["Five"], states["Nearly free"]) == ("ACTIVE", "DRAFT")
 
 
 @pytest.mark.parametrize("text", ["title = ", "campaigns = []", "campaigns = 3", "campaigns = [3]"])

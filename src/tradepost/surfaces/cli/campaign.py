@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tradepost.kernel.errors import Refusal
+from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.kernel.money import to_major
 from tradepost.surfaces.cli.asking import HERE, Asking, Where, ask
 from tradepost.surfaces.cli.output import FAILED, console, moment, print_facts, print_json, print_table
@@ -18,6 +18,16 @@ SHOWN = 200
 FILES = (".toml", ".json")
 CAMPAIGNS_MAX = 100
 """Campaigns of one file."""
+
+declare_problems(
+    {
+        "promotion.title_taken": (
+            Kind.CONFLICT,
+            "A campaign of this title has not ended",
+            "Name its `campaign_id` in the file to change it, or give the new one another title.",
+        ),
+    }
+)
 
 
 def list_campaigns(*, state: str = "", seller: str = "", limit: int = SHOWN, where: Where = HERE) -> None:
@@ -156,6 +166,7 @@ def publish(target: str, *, where: Where = HERE) -> None:
     """Put the newest rules of a campaign in force, or those of a file.
 
     A campaign of a file is written first: as a new one, or as new rules of the one whose `campaign_id` the file names.
+    A new one is refused while another of its title has not ended, so that doing it twice does not give it twice.
 
     Parameters
     ----------
@@ -163,21 +174,44 @@ def publish(target: str, *, where: Where = HERE) -> None:
         The campaign's id (cmp_...), or a TOML or JSON file.
     """
     path = Path(target)
-    with ask(where) as asking:
-        if path.suffix in FILES:
-            ids = [_write(asking, campaign_id, terms) for campaign_id, terms in read_campaigns(path)]
-        else:
-            ids = [target]
-        found = [_move(asking, one, "publish") for one in ids]
-    _tell(found, where)
+    done: list[Any] = []
+    try:
+        with ask(where) as asking:
+            if path.suffix in FILES:
+                for campaign_id, terms in read_campaigns(path):
+                    done.append(_move(asking, _write(asking, campaign_id, terms), "publish"))
+            else:
+                done.append(_move(asking, target, "publish"))
+    finally:  # what was done before one was refused is told all the same
+        if done:
+            _tell(done, where)
 
 
 def _write(asking: Asking, campaign_id: str, terms: Any) -> str:
+    """Write a campaign of a file; its id. Raises `promotion.title_taken` for a new one that may be there already."""
     if campaign_id:
-        written = asking.send("PUT", f"/v1/campaigns/{campaign_id}", terms)
-    else:
-        written = asking.send("POST", "/v1/campaigns", terms)
-    return str(written["campaign_id"])
+        return str(asking.send("PUT", f"/v1/campaigns/{campaign_id}", terms)["campaign_id"])
+    title = str(terms.get("title", ""))
+    for known in _not_ended(asking, str(terms.get("seller_id", ""))):
+        if known["title"] == title:
+            raise Refusal(
+                "promotion.title_taken",
+                f"{known['campaign_id']} has the title {title!r} and is {known['state']}.",
+                field="title",
+                expected=f'campaign_id = "{known["campaign_id"]}", or another title',
+            )
+    return str(asking.send("POST", "/v1/campaigns", terms)["campaign_id"])
+
+
+def _not_ended(asking: Asking, seller_id: str) -> Iterator[Any]:
+    for state in ("DRAFT", "ACTIVE", "PAUSED"):
+        cursor = ""
+        while True:
+            page = asking.get("/v1/campaigns", state=state, seller_id=seller_id, cursor=cursor, limit=SHOWN)
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if not cursor:
+                break
 
 
 def pause(campaign_id: str, *, where: Where = HERE) -> None:

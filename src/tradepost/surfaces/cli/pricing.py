@@ -178,8 +178,8 @@ def read_baskets(reader: Reader, since_ms: int, until_ms: int) -> Iterator[Bough
         while True:
             page = reader.read(shard, orders.orders_since, since_ms, after, PAGE)
             for order in page:
-                for name in _whole(still_open, time_of(order.order_id)):
-                    yield checkout.bought(still_open.pop(name))
+                while still_open and _is_apart(next(iter(still_open.values()))[0], order):
+                    yield checkout.bought(still_open.pop(next(iter(still_open))))
                 if order.placed_at_ms < until_ms:
                     still_open.setdefault(order.checkout_id, []).append(order)
             if len(page) < PAGE:
@@ -189,10 +189,8 @@ def read_baskets(reader: Reader, since_ms: int, until_ms: int) -> Iterator[Bough
             yield checkout.bought(found)
 
 
-def _whole(still_open: dict[str, list[orders.Order]], now_ms: int) -> list[str]:
-    return [
-        name for name, found in still_open.items() if abs(now_ms - time_of(found[0].order_id)) > TOGETHER_MS
-    ]
+def _is_apart(one: orders.Order, other: orders.Order) -> bool:
+    return abs(time_of(one.order_id) - time_of(other.order_id)) > TOGETHER_MS
 
 
 class Editions(Mapping[int, promotion.Edition]):

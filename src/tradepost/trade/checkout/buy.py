@@ -95,7 +95,7 @@ async def price_exchange(
     where = market(market_code).destined(address.country, address.region)
     rules.check_wants(wants, context.lines_max, context.quantity_max)
     asker = Asker(buyer_id=buyer_id, counted=False)
-    quote = await _price(context, where, wants, asker, scene, 0, sending.wish_of(address, {}))
+    quote = await price_wants(context, where, wants, asker, scene, 0, sending.wish_of(address, {}))
     _guard(context, quote)
     return quote
 

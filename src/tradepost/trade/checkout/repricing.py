@@ -55,14 +55,14 @@ class Bought(msgspec.Struct, frozen=True, kw_only=True):
         return sum(portion.total_minor for portion in self.portions)
 
 
-EDITIONS_READY_MAX = 64
+EDITIONS_READY_MAX = 256
 """Editions that are kept compiled; beyond them the one met first is made ready again when it is asked for."""
 
 
 class Rules:
     """Strategies by edition, compiled when asked for; with drafts they stand beside, or in place of, those of the day.
 
-    `editions` may be read when they are asked for: nothing but the last 64 is kept of them.
+    `editions` may be read when they are asked for: nothing but the last 256 is kept of them.
     """
 
     def __init__(self, editions: Mapping[int, Edition], drafts: Sequence[Campaign] = ()) -> None:

@@ -31,7 +31,8 @@ SHOWN_ANYHOW = ("promotion.", "shipping.", "pricing.", "checkout.", "switch.")
 class PriceNow(msgspec.Struct, frozen=True, kw_only=True):
     """What one piece of an offer costs at a moment. `list_e4` is its list price, `unit_e4` that of its price layers.
 
-    `amount_minor` is what is left after the campaigns that need no code and lower lines, by `changes`.
+    `amount_minor` is what is left after the campaigns that need no code and lower lines, by `changes`; all three as
+    the market writes prices, with tax or before it.
     `changes_at_ms` is the next moment at which the price is another one, as far as is known now; 0 when none is known.
     """
 
@@ -139,7 +140,7 @@ class _Question:
         """The first of the next moments at which the price is another one than now; 0 when none of them is."""
         moments = {moment for window in offer.prices for moment in (window.from_ms, window.until_ms)}
         for one in self.campaigns:
-            if one.seller_id in ("", offer.seller_id):
+            if _may_touch(one, offer):
                 moments |= {one.from_ms, one.until_ms}
         for moment in sorted(moment for moment in moments if moment > at_ms)[:CHANGES_TRIED]:
             if self.price(offer, moment) != now:
@@ -156,6 +157,18 @@ class _Listed:
 
 def _is_here(campaign: Campaign, where: Market) -> bool:
     return campaign.currency == where.currency and (not campaign.markets or where.code in campaign.markets)
+
+
+def _may_touch(campaign: Campaign, offer: OfferView) -> bool:
+    """Whether some rule that lowers lines may be for this offer, by what its filter says of goods."""
+    return campaign.seller_id in ("", offer.seller_id) and any(
+        rule.rule_class is RuleClass.LINE
+        and (not rule.filter.offers or offer.offer_id in rule.filter.offers)
+        and (not rule.filter.products or offer.product_id in rule.filter.products)
+        and (not rule.filter.skus or offer.sku_id in rule.filter.skus)
+        and (not rule.filter.sellers or offer.seller_id in rule.filter.sellers)
+        for rule in campaign.rules
+    )
 
 
 def _nothing(market: Market, seller_id: str, goods_minor: int, units: int) -> int:

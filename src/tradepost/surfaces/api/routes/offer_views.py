@@ -58,7 +58,8 @@ PRICE_BOUNDS = ("market", "scene", "content_id", "segment")
 
 class PriceNowView(msgspec.Struct, frozen=True, kw_only=True):
     """What one piece costs now: its list price, the price that its layers make of it, and what is left of that after
-    `adjustments` of campaigns that need no code. A quote of this moment says the same.
+    `adjustments` of campaigns that need no code. A quote of this moment says the same. All as the market writes
+    prices, with tax or before it.
 
     `changes_at_ms` is the next moment at which it costs something else, as far as is known now; 0 when none is known.
     """
