@@ -144,6 +144,11 @@ async def test_a_list_shows_nothing_that_depends_on_who_buys(shop: Shop) -> None
     await shop.buy()
     again = (await shop.buyer.get(f"/v1/offers/{shop.offer_id}?market=GB")).json["now"]
     assert again["amount"]["amount_minor"] == 895
+    later = {**TEN, "code": "again", "conditions": [{"first_order": False}]}
+    await publish(shop.operator, rules=[later], title="Again")
+    mine = (await shop.buyer.get(f"/v1/offers/{shop.offer_id}?market=GB")).json["now"]
+    anybody = (await shop.storefront.get(f"/v1/offers/{shop.offer_id}?market=GB")).json["now"]
+    assert [one["amount"]["amount_minor"] for one in (mine, anybody)] == [805, 895]
     nowhere = (await shop.buyer.get(f"/v1/offers/{shop.offer_id}?market=FR")).json
     assert nowhere["now"] is None
 

@@ -107,7 +107,7 @@ async def find_offered(
         use = reached.get(in_force.by_code[code].campaign_id)
         if use is not None:
             raise refuse_reached(use)
-    without = frozenset(reached)
+    without = frozenset({*reached, *_for_some(in_force, asker)})
     segments = tuple(sorted(set(asker.segments)))
     return Offered(
         strategy=in_force.strategy(policy_of(where), without),
@@ -133,6 +133,13 @@ def offer_uncounted(in_force: InForce, where: Market, at_ms: int) -> Offered:
         facts=BuyerFacts(),
         priced=orders.PricedUnder(at_ms=at_ms, edition=in_force.edition, without=tuple(sorted(without))),
     )
+
+
+def _for_some(in_force: InForce, asker: Asker) -> list[str]:
+    """Campaigns that tell first orders from others, where nobody in particular asks."""
+    if asker.buyer_id or not in_force.asks_first_order:
+        return []
+    return [name for name, one in in_force.by_id.items() if promotion.looks_at_first_order(one)]
 
 
 def _limited(in_force: InForce, codes: Sequence[str], sellers: Collection[str]) -> Iterable[Campaign]:

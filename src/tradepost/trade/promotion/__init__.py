@@ -29,6 +29,7 @@ from tradepost.trade.promotion.book import (
     InForce,
     asks_first_order,
     is_limited,
+    looks_at_first_order,
 )
 from tradepost.trade.promotion.campaigns import (
     ACTIVE_MAX,
@@ -158,6 +159,7 @@ __all__ = [
     "find_price_errors",
     "is_limited",
     "list_campaigns",
+    "looks_at_first_order",
     "move_campaign",
     "over_units",
     "past_editions",

@@ -29,7 +29,7 @@ class InForce:
         self.by_id = {campaign.campaign_id: campaign for campaign in edition.campaigns}
         self.by_code = {code: campaign for campaign in edition.campaigns for code in campaign.codes}
         self.limited = tuple(one for one in edition.campaigns if is_limited(one))
-        self.asks_first_order = any(_looks_at_first_order(one) for one in edition.campaigns)
+        self.asks_first_order = any(looks_at_first_order(one) for one in edition.campaigns)
         self._strategies: dict[tuple[Policy, frozenset[str]], Promotions] = {}
 
     def __bool__(self) -> bool:
@@ -68,7 +68,7 @@ def asks_first_order(campaign: Campaign) -> bool:
     )
 
 
-def _looks_at_first_order(campaign: Campaign) -> bool:
+def looks_at_first_order(campaign: Campaign) -> bool:
     """Whether some rule tells buyers who never bought from those who did, whichever of the two it is for."""
     found = [condition.first_order for rule in campaign.rules for condition in rule.conditions]
     found += [one.first_order for rule in campaign.rules for one in _filters(rule)]
