@@ -116,7 +116,7 @@ def test_a_difference_is_told_and_fails_the_check(tmp_path: Path) -> None:
         "actual",
     ]
     assert "wrong: different: parts[0]: 50, 49 expected" in report
-    assert "broken: failed" in report
+    assert "broken: unsupported" in report
 
 
 @pytest.mark.parametrize("text", ["{}", "7", "not json", '{"vectors": {}}'])

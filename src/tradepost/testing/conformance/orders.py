@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tradepost.kernel.market import TaxLevel
 from tradepost.testing.conformance.campaigns import (
     SELLER,
     as_list,
@@ -112,14 +113,19 @@ def _run(given: Given, policy: Given) -> dict[str, Any]:
     promotions = as_list(given.get("promotions"))
     switches = engine_policy(policy, promotions)
     currency = str(given.get("currency", "EUR"))
-    basket = basket_of(lines, switches, as_list(given.get("coupons")), currency)
+    coupons = as_list(given.get("coupons"))
+    if any(isinstance(coupon, Mapping) for coupon in coupons):
+        raise Unsupported("coupons that are rules themselves, in an order")
+    taxing = tax_policy_of(policy)
+    unit_first = taxing.level is TaxLevel.UNIT
+    basket = basket_of(lines, switches, coupons, currency, unit_first=unit_first)
     shipping = as_list(given.get("shipping"))
     for one in shipping:
         only(one, ("fee", "tax_percent", "tax_percents", "tax_category", "discount_net"))
     charges = [Charge(seller_id=SELLER, amount_minor=exact_minor(one.get("fee") or 0)) for one in shipping]
     engine = Promotions(campaigns_of(promotions, policy, currency), switches, explain=True)
     outcome = engine.ship(basket, engine(basket), charges)
-    rates, taxing = RateBook(given), tax_policy_of(policy)
+    rates = RateBook(given)
     before = _taxed_before(policy)
     goods = _goods(lines, basket, outcome, rates)
     parcels = [
