@@ -133,10 +133,9 @@ def _run(given: Given, policy: Given) -> dict[str, Any]:
         for one, charge, changes in zip(shipping, charges, outcome.shipping, strict=True)
     ]
     extras = [_surcharge(one, rates) for one in as_list(given.get("surcharges"))]
-    taxes = [_tax(parts, taxing, before) for parts in (goods, parcels, extras)]
-    listed = [
-        _tax([_unreduced(part) for part in parts], taxing, before) for parts in (goods, parcels, extras)
-    ]
+    taxes = _tax_apart(goods, parcels, extras, taxing, before)
+    unreduced = [[_unreduced(part) for part in parts] for parts in (goods, parcels, extras)]
+    listed = _tax_apart(unreduced[0], unreduced[1], unreduced[2], taxing, before)
     level = _tax(_goods(lines, basket, outcome, rates, level=RuleClass.LINE), taxing, before)
     return {
         **_sums(taxes, outcome),
@@ -193,6 +192,18 @@ def _surcharge(given: Given, rates: RateBook) -> Part:
 
 def _unreduced(part: Part) -> Part:
     return Part(listed=part.listed, final=part.listed, names=part.names, quantity=part.quantity)
+
+
+def _tax_apart(
+    goods: list[Part], parcels: list[Part], extras: list[Part], policy: TaxPolicy, before: bool
+) -> list[Taxes]:
+    """The taxes of goods, shipping and surcharges; one rounding of an order covers goods and surcharges."""
+    items, count = _tax([*goods, *extras], policy, before), len(goods)
+    return [
+        Taxes(parts=goods, taxed=items.taxed[:count]),
+        _tax(parcels, policy, before),
+        Taxes(parts=extras, taxed=items.taxed[count:]),
+    ]
 
 
 def _tax(parts: list[Part], policy: TaxPolicy, before: bool) -> Taxes:
