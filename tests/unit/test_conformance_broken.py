@@ -48,6 +48,20 @@ def of_line(**fields: Any) -> dict[str, Any]:
         (order() | {"policy": {"same_priority": "by name"}}, "same_priority"),
         ({"id": "x", "kind": "allocate", "input": {"amount": 100.5, "weights": [1]}}, "no whole number"),
         ({"id": "x", "kind": "allocate", "input": {"amount": 100}}, "weights"),
+        (
+            {
+                "id": "x",
+                "kind": "invoice_totals",
+                "input": {
+                    "currency": "EUR",
+                    "prices_include": "VAT",
+                    "lines": [
+                        {"qty": "1", "unit_price": "1", "taxes": [{"kind": "VAT", "percent": "-100%"}]}
+                    ],
+                },
+            },
+            "tax.invoice_invalid",
+        ),
         ({"id": "x", "kind": ["order"], "input": {}}, "kind"),
     ],
 )
