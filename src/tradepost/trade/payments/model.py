@@ -151,7 +151,7 @@ class Portion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     funded: tuple[Funding, ...] = ()
 
 
-class NewIntent(msgspec.Struct, frozen=True, kw_only=True):
+class NewIntent(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One try to be paid for one checkout. `capture` is immediate or on_shipment.
 
     With `confirm` the intent is opened in PROCESSING, so `charge` may call the provider without another commit.
