@@ -317,7 +317,7 @@ class PortionView(msgspec.Struct, frozen=True, kw_only=True):
     charged_back_minor: int = 0
 
 
-class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
+class PaymentView(msgspec.Struct, frozen=True):
     """A payment as others may see it. Amounts in minor units."""
 
     payment_id: str
