@@ -101,10 +101,8 @@ def price(
             adjusted = _apply(proposed, listed, trace)
     rules = _levelled(lines, listed, adjusted, market, tax)
     priced = tuple(
-        [
-            _price_line(index, line, units[index], listed[index], adjusted[index], market, rules[index], told)
-            for index, line in enumerate(lines)
-        ]
+        _price_line(index, line, units[index], listed[index], adjusted[index], market, rules[index], told)
+        for index, line in enumerate(lines)
     )
     sent = send(priced) if send is not None else _NOBODY_SENDS
     charges = _charge(priced, market, ship, sent)
