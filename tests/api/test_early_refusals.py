@@ -24,8 +24,10 @@ class Half:
 
     def __init__(self) -> None:
         self.served: list[tuple[str, bytes]] = []
+        self.asked: list[bytes] = []
 
     def refuse_early(self, method: bytes, url: bytes) -> bytes | None:
+        self.asked.append(url)
         return FULL if (method, url) == (b"POST", b"/full") else None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -87,6 +89,23 @@ async def test_refused_and_served_requests_take_turns_on_one_connection(place: t
         writer.write(head("POST", "/room", "content-length: 10") + BODY)
         assert (await answer(reader))[::2] == (200, b"/room")
     assert app.served == [("/room", BODY)] * 3
+    writer.close()
+
+
+async def test_each_request_is_asked_about_once_parsed_or_not(place: tuple[Half, int]) -> None:
+    app, port = place
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    paths = [
+        "/open",
+        "/full",
+        "/open",
+        "/full",
+        "/open",
+    ]  # from the first refusal on they are looked at unparsed
+    for path in paths:
+        writer.write(head("POST", path, "content-length: 10") + BODY)
+        await answer(reader)
+    assert app.asked == [path.encode() for path in paths], "a place would be kept for each time"
     writer.close()
 
 

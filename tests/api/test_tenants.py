@@ -69,7 +69,12 @@ async def victim(shop: Shop) -> Victim:
     plan = (await shop.seller.post("/v1/commission-plans", {"rate_bps": 1_000})).json
     rules = [{"code": "ten", "effect": {"kind": "percentage", "percent_ppm": 100_000}}]
     drafted = await shop.seller.post("/v1/campaigns", {"currency": "GBP", "rules": rules})
+    earner_id, earner = await make_key(shop.platform, "creator")
+    account = {"holder": "Earner", "account": "GB82WEST12345698765432"}
+    entered = await shop.buyer.using(earner).put(f"/v1/creators/{earner_id}/payout-account", account)
+    assert entered.status == 200, entered.body
     ids = {
+        "creator_id": earner_id,
         "campaign_id": drafted.json["campaign_id"],
         "plan_id": plan["plan_id"],
         "invoice_id": invoice["invoice_id"],
@@ -129,7 +134,7 @@ def request_of(operation: Operation, ids: dict[str, str], *, naming: bool) -> tu
     if naming and operation.query is not None:
         named = [
             field
-            for field in ("buyer_id", "seller_id", "party_id")
+            for field in ("buyer_id", "seller_id", "creator_id", "party_id")
             if field in operation.query.__struct_fields__
         ]
         given = {"party_id": ids["buyer_id"]} | ids
@@ -191,6 +196,7 @@ async def test_strangers_changed_nothing(victim: Victim) -> None:
         (shop.seller, f"/v1/products/{ids['product_id']}"),
         (shop.seller, f"/v1/shipping-terms/{ids['currency']}"),
         (shop.operator, f"/v1/sellers/{ids['seller_id']}"),
+        (shop.operator, f"/v1/creators/{ids['creator_id']}/settlement"),
     ]
     before = [(await client.get(path)).body for client, path in reads]
     for who in ("nobody", "other_buyer", "other_seller", "guest", "creator"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,14 +14,21 @@ from tests.contract.stripe_ground import authorize, capture, ground, refund
 
 from tradepost.infra.payments import standard_webhooks
 from tradepost.infra.payments.sandbox import LATE_MS, SandboxProvider
+from tradepost.infra.storage.sqlite import SqliteStorage
 from tradepost.kernel.errors import Refusal
+from tradepost.kernel.tx import Taken, Tx
 from tradepost.testing.world import TestWorld
+from tradepost.trade import payments
 from tradepost.trade.payments import (
+    STORE_CREDIT,
+    STORED_VALUE,
     AuthorizeCall,
     PaymentProvider,
     ProviderEvent,
+    ProviderFact,
     RefundStatus,
     Status,
+    StoredValueProvider,
     VoidCall,
 )
 
@@ -28,22 +36,70 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 VECTORS = json.loads((Path(__file__).parent.parent / "data" / "standard_webhooks.json").read_text())
 
 Pay = Callable[..., AuthorizeCall]
-METHODS = {"sandbox": "sandbox_succeeds", "stripe": "pm_card_visa"}
+METHODS = {"sandbox": "sandbox_succeeds", "stripe": "pm_card_visa", STORED_VALUE: STORE_CREDIT}
 """Each adapter's method that stands for a payment that goes well."""
 ONCE = {"sandbox": "sandbox_captures_once", "stripe": "pm_card_jcb"}
-"""Each adapter's method whose first capture releases the rest."""
+"""Each adapter's method whose first capture releases the rest; stored value has none."""
 
 
 @pytest.fixture(params=METHODS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """The adapter under test: the sandbox in this process, or Stripe's over HTTP to its double."""
+    """The adapter under test: the sandbox in this process, Stripe's over HTTP to its double, or our own ledger."""
     return str(request.param)
 
 
+class Vault(StoredValueProvider):
+    """Stored value of one buyer, whose payments are there when they are asked for, as placing an order makes them."""
+
+    def __init__(self, db: SqliteStorage, world: TestWorld) -> None:
+        super().__init__(db, world)
+        self.db, self.world, self.buyer_id = db, world, world.mint("buyer", 5)
+
+    async def fill(self, amount_minor: int) -> None:
+        given = (self.buyer_id, "fill", amount_minor, "GBP", self.world.now_ms())
+        await self.db.transact(self.db.shard_of(5), payments.issue_credit, *given)
+
+    async def authorize(self, call: AuthorizeCall) -> ProviderFact:
+        await self.db.transact(self.db.shard_of(5), self._open, call)
+        return await super().authorize(call)
+
+    def _open(self, tx: Tx, call: AuthorizeCall) -> None:
+        portion = payments.Portion(
+            order_id=self.world.mint("order", 5),
+            seller_id="sel_1",
+            amount_minor=call.amount_minor,
+            fee_minor=0,
+            tax_minor=0,
+            market="GB",
+        )
+        intent = payments.NewIntent(
+            payment_id=call.payment_id,
+            checkout_id=self.world.mint("checkout", 5),
+            buyer_id=self.buyer_id,
+            provider=self.name,
+            method=call.method,
+            currency=call.currency,
+            amount_minor=call.amount_minor,
+            capture=payments.ON_SHIPMENT,
+            portions=(portion,),
+            at_ms=self.world.now_ms(),
+        )
+        with contextlib.suppress(Taken):
+            payments.open_intents(tx, [intent])
+
+
 @pytest.fixture
-async def provider(kind: str, world: TestWorld) -> AsyncIterator[PaymentProvider]:
+async def provider(kind: str, world: TestWorld, database_path: Path) -> AsyncIterator[PaymentProvider]:
     if kind == "sandbox":
         yield SandboxProvider(world, SECRET)
+        return
+    if kind == STORED_VALUE:
+        db = SqliteStorage(database_path)
+        vault = Vault(db, world)
+        await vault.fill(1_000)
+        yield vault
+        assert await db.read(db.shard_of(5), payments.find_drift) == []
+        await db.close()
         return
     async with ground(world) as made:
         yield made.provider
@@ -82,6 +138,7 @@ async def test_captures_are_cumulative_and_idempotent(
     assert totals == [300, 300, 1000, 1000, 1000]
 
 
+@pytest.mark.parametrize("kind", ONCE, indirect=True)
 async def test_where_one_capture_is_all_a_part_is_taken_only_as_the_last(
     provider: PaymentProvider, kind: str, payment_id: str
 ) -> None:
@@ -95,6 +152,7 @@ async def test_where_one_capture_is_all_a_part_is_taken_only_as_the_last(
     assert (await provider.capture(capture(payment_id, 2, 600, last=True))).captured_minor == 400
 
 
+@pytest.mark.parametrize("kind", ONCE, indirect=True)
 async def test_where_one_capture_is_all_the_whole_is_taken_at_once(
     provider: PaymentProvider, kind: str, payment_id: str
 ) -> None:

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
+from tradepost.infra.storage import mysql_engine
 from tradepost.infra.storage.group import Call, TransactionLost, run_group
+from tradepost.infra.storage.mysql_engine import MysqlEngine
+from tradepost.infra.storage.mysql_target import parse_url
+from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Signal, Taken
 
 
 class StubEngine:
     """An engine that counts what is asked of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, runs_max: int = 3) -> None:
         self.tx: Any = object()
         self.asked: list[str] = []
+        self._runs_max = runs_max
+
+    def pause(self, runs: int) -> bool:
+        self.asked.append("pause")
+        return runs < self._runs_max
 
     def begin(self, guarded: bool = False) -> None:
         self.asked.append("begin guarded" if guarded else "begin")
@@ -24,7 +35,7 @@ class StubEngine:
         return []
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("pause", "rollback", "flush", "savepoint", "keep", "undo"):
+        if name not in ("rollback", "flush", "savepoint", "keep", "undo"):
             raise AttributeError(name)
         return lambda *_: self.asked.append(name)
 
@@ -44,8 +55,8 @@ class Opening:
         return "found"
 
 
-def run(*works: Opening) -> tuple[list[Call], StubEngine]:
-    engine, calls = StubEngine(), [Call(None, work=work) for work in works]
+def run(*works: Opening, runs_max: int = 3) -> tuple[list[Call], StubEngine]:
+    engine, calls = StubEngine(runs_max), [Call(None, work=work) for work in works]
     run_group(engine, calls)
     return calls, engine
 
@@ -75,6 +86,28 @@ def test_a_lost_transaction_runs_as_a_whole() -> None:
     (first, second), _ = run(lost, other)
     assert (first.value, second.value) == ("found", "found")
     assert lost.runs == 2
+
+
+def test_the_engine_says_how_often_a_lost_transaction_is_worth_another_run() -> None:
+    lost = Opening(7, TransactionLost)
+    (call,), engine = run(lost, runs_max=8)
+    assert (call.value, lost.runs, engine.asked.count("pause")) == ("found", 8, 7)
+    lost = Opening(8, TransactionLost)
+    (call,), _ = run(lost, runs_max=8)
+    assert isinstance(call.error, Refusal)
+    assert (call.error.code, lost.runs) == ("storage.unavailable", 8)
+
+
+def test_mariadb_runs_eight_times_but_begins_none_after_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = MysqlEngine(parse_url("mysql://a:b@127.0.0.1/c"), 0, lambda gene: True)
+    now_s, rests = [0.0], list[float]()
+    monkeypatch.setattr("tradepost.infra.storage.mysql_engine.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("tradepost.infra.storage.mysql_engine.time.sleep", rests.append)
+    assert [engine.pause(runs) for runs in range(1, 9)] == [True] * 7 + [False]
+    assert sum(rests) < 1, "deadlocks are told at once, and their rests are short"
+    assert engine.pause(1)
+    now_s[0] = mysql_engine.RUNS_S + 1  # each run may have waited for a lock until the server said no
+    assert not engine.pause(2)
 
 
 class Items:

@@ -280,6 +280,11 @@ def test_the_page_says_it_all_and_escapes_it() -> None:
         assert words in page, words
 
 
+def test_the_page_shows_what_one_piece_costs_and_not_what_the_line_does() -> None:
+    (lines, *_) = paper.invoice_sheet(issued(order([line(1, 6, 1_530, 2_000)]))).tables
+    assert dict(zip(lines.columns, lines.rows[0], strict=True))["Unit price"] == "2.125"
+
+
 def test_the_pdf_is_the_same_every_time() -> None:
     sale = issued(order([line(1, 6, 1_530, 2_000, title="白いハート")]))
     first, second = (paper.to_pdf(paper.invoice_sheet(sale)) for _ in range(2))

@@ -269,10 +269,35 @@ def test_a_server_that_becomes_slow_and_well_again_is_followed() -> None:
     assert p99_ms < 110
 
 
-def test_what_is_foreseen_is_what_would_be_decided_and_takes_nothing() -> None:
+def test_a_turn_lets_no_more_through_than_will_be_let_in() -> None:
     admission = capped(100)
     foreseen = [admission.foresee(Priority.ORDER, 1.0) for _ in range(1_000)]
-    assert (foreseen, admission.under_way, sum(admission.shed)) == ([None] * 1_000, 0, 0)
+    through = foreseen.count(None)
+    assert 0 < through < 1_000
+    assert (admission.under_way, sum(admission.shed)) == (0, 1_000 - through)
+    decided = [admission.decide(Priority.ORDER, 1.0) for _ in range(through)]
+    assert decided == [None] * through, "nobody whom the first look let through is refused the dear way"
+    assert admission.decide(Priority.ORDER, 1.0) in SHED_CAPACITY
+
+
+def test_a_full_house_counts_those_let_through_before_they_come_in() -> None:
+    admission = Admission(lambda: AdmissionTerms(concurrency=ConcurrencyTerms(limit_first=100)))
+    through = [admission.foresee(Priority.ORDER, 1.0) for _ in range(1_000)].count(None)
+    assert through == 90, "payments keep a tenth"
+    assert [admission.decide(Priority.ORDER, 1.0) for _ in range(through)] == [None] * through
+    assert admission.decide(Priority.ORDER, 1.0) in SHED_LATENCY
+
+
+async def test_places_of_those_who_hung_up_are_free_again_after_the_refill() -> None:
+    admission = capped(100)
+    while admission.foresee(Priority.ORDER, 1.0) is None:
+        pass
+    await admission.refill()
+    assert admission.foresee(Priority.ORDER, 1.0) is None
+
+
+def test_what_is_foreseen_is_what_is_decided() -> None:
+    admission = capped(100)
     let_in = 0
     while admission.foresee(Priority.ORDER, 1.0) is None:
         assert admission.decide(Priority.ORDER, 1.0) is None

@@ -113,6 +113,7 @@ class Admission:
         self.shared = False
         self.admitted = [0, 0, 0]
         self.shed = [0, 0, 0]
+        self._ahead = 0
         self._turn = 0
         self._round = 0
         self._at_s = 0.0
@@ -125,6 +126,8 @@ class Admission:
 
         `now_s` is a monotonic clock in seconds; a few hundred nanoseconds either way.
         """
+        if self._ahead:
+            self._ahead -= 1
         if self.under_way >= self._rooms[priority]:
             return self._refuse(SHED_LATENCY, priority)
         if self._capped:
@@ -141,11 +144,18 @@ class Admission:
         return None
 
     def foresee(self, priority: int, now_s: float) -> Refusal | None:
-        """The refusal that `decide` would give now, counted as given; None takes nothing and promises nothing."""
-        if self.under_way >= self._rooms[priority]:
+        """The refusal `decide` would give soon, counted as given; None and a place is kept for it until the refill.
+
+        One turn of the loop reads many requests before the first of them comes to `decide`: without the places kept
+        for those let through, all of them would be, and be refused the dear way.
+        """
+        if self.under_way + self._ahead >= self._rooms[priority]:
             return self._refuse(SHED_LATENCY, priority)
-        if self._capped and self._level + (now_s - self._at_s) * self._rate < self._floors[priority]:
-            return self._refuse(SHED_CAPACITY, priority)
+        if self._capped:
+            level = min(self._level + (now_s - self._at_s) * self._rate, self._size)
+            if level - self._ahead < self._floors[priority]:
+                return self._refuse(SHED_CAPACITY, priority)
+        self._ahead += 1
         return None
 
     def _refuse(self, refusals: tuple[Refusal, ...], priority: int) -> Refusal:
@@ -193,6 +203,7 @@ class Admission:
     async def refill(self) -> None:
         """One round: new terms, then the tokens this process lacks out of the shared capacity."""
         self.retune()
+        self._ahead = 0  # whoever hung up in between never came to `decide`
         self._round += 1
         if self._shares is None or (not self._capped and self._round % ROUNDS_UNCAPPED != 1):
             return

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import BATCH_ITEMS_MAX, BatchHandler, Signal, Taken, Tx
 
-RERUNS_MAX = 3
+RUNS_MAX = 3
+"""Runs of a lost transaction where nobody else writes: then it is not the others that are in the way."""
 log = logging.getLogger("tradepost.storage")
 QUEUE_CALLS_MAX = 4096
 GROUP_CALLS_MAX = 128
@@ -73,8 +74,8 @@ class Engine(Protocol):
         """
         ...
 
-    def pause(self, attempt: int) -> None:
-        """Rest before the transaction is tried again, where another writer may be in the way."""
+    def pause(self, runs: int) -> bool:
+        """Rest after so many lost runs, where another writer may be in the way; False when no more are worth it."""
         ...
 
     def rollback(self) -> None:
@@ -135,12 +136,12 @@ def overloaded() -> Refusal:
 def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
     """Run the calls in one transaction and fill each call's value or error; the signals to deliver.
 
-    A transaction the database drops is rerun whole, up to three runs, then every caller gets
+    A transaction the database drops is rerun whole, as often as the engine finds worth it, then every caller gets
     `storage.unavailable`. A group in which a batch fails is run once more with each batch behind a savepoint.
     """
     lost: BaseException = TransactionLost()
     guarded, runs = False, 0
-    while runs < RERUNS_MAX:
+    while True:
         for call in calls:
             call.value = call.error = None
         try:
@@ -152,8 +153,9 @@ def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
             lost = error.__cause__ or error
             engine.rollback()
             runs += 1
-            if runs < RERUNS_MAX:
-                engine.pause(runs)
+            if not engine.pause(runs):
+                refuse_group(calls, lost)
+                return []
         except OutcomeUnknown as error:
             engine.rollback()
             refuse_group(calls, error, outcome_unknown("The connection was lost while this was committed."))
@@ -167,8 +169,6 @@ def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
             for chunk, results in answered:
                 _answer(chunk, results)
             return signals
-    refuse_group(calls, lost)
-    return []
 
 
 Answered = list[tuple[list[Call], Sequence[Any]]]

@@ -35,6 +35,9 @@ from tradepost.kernel.tx import Signal, Taken
 
 RESOLVE_S = 30.0
 RETRY_PAUSE_S = 0.25
+RUNS_MAX = 8
+RUNS_S = 6.0
+PAUSE_DOUBLINGS_MAX = 6
 KEEP_MARKS_MS = 7 * 86_400_000
 CLOCK_DRIFT_S = 2
 _INSERT_EVENTS = (
@@ -78,6 +81,7 @@ class MysqlEngine:
         self._signals_at_mark = 0
         self._thread_id = 0
         self._started_s = 0
+        self._lost_at_s = 0.0
 
     def begin(self, guarded: bool = False) -> None:
         """Connect if need be. BEGIN itself travels with the first statement. Raises TransactionLost."""
@@ -165,10 +169,18 @@ class MysqlEngine:
             except Exception:
                 tx.drop()
 
-    def pause(self, attempt: int) -> None:
-        """Let the other writer go first after a deadlock: some milliseconds, different ones for each writer."""
+    def pause(self, runs: int) -> bool:
+        """Let the other writers go first after a deadlock: some milliseconds, different ones for each writer.
+
+        Eight runs, and none begun after some seconds: each of them may have waited for a lock until the server said no.
+        """
+        if runs == 1:
+            self._lost_at_s = time.monotonic()
+        if runs >= RUNS_MAX or time.monotonic() - self._lost_at_s > RUNS_S:
+            return False
         jitter = time.perf_counter_ns() // 1_000 % 1_000 / 1_000
-        time.sleep(0.002 * (1 << attempt) * (0.25 + jitter))
+        time.sleep(0.002 * (1 << min(runs, PAUSE_DOUBLINGS_MAX)) * (0.25 + jitter))
+        return True
 
     def savepoint(self) -> None:
         """Mark where `undo` returns to; sent with the next statement."""

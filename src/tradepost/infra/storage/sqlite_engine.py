@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from tradepost.infra.storage.group import TransactionLost
+from tradepost.infra.storage.group import RUNS_MAX, TransactionLost
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.tx import Row, Signal, Taken, Value, marks
 
@@ -200,8 +200,9 @@ class SqliteEngine:
             ):  # it is gone either way; `begin` tells if the file is too
                 self.connection.execute("ROLLBACK")
 
-    def pause(self, attempt: int) -> None:
-        """No other writer can be in the way of a file's one writer."""
+    def pause(self, runs: int) -> bool:
+        """No rest: no other writer can be in the way of a file's one writer."""
+        return runs < RUNS_MAX
 
     def close(self) -> None:
         """Release the file."""

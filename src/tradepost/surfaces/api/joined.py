@@ -182,7 +182,7 @@ class JoinedProtocol(HttpToolsProtocol):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._refuse_early: RefuseEarly = getattr(self.app, "refuse_early", _refuse_nothing)
-        self._refused = self._inside = False
+        self._refused = self._inside = self._let_in = False
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn's, but for what is refused unparsed."""
@@ -195,7 +195,9 @@ class JoinedProtocol(HttpToolsProtocol):
                     self._unset_keepalive_if_required()
                     self._send_refusal(answer, True)
                     return
+                self._let_in = True
         super().data_received(data)
+        self._let_in = False
 
     def _is_alone(self) -> bool:
         """Whether a refusal may be written now: behind no other answer, to a client that takes what it is sent."""
@@ -210,7 +212,9 @@ class JoinedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Refuse or go on. A request behind another one on its connection, or one that negotiates, goes on."""
         self._refused = False
-        if self._is_alone() and not self.expect_100_continue:
+        if self._let_in:
+            self._let_in = False  # asked already; asked twice it would take two places
+        elif self._is_alone() and not self.expect_100_continue:
             parser = self.parser
             answer = None if parser.should_upgrade() else self._refuse_early(parser.get_method(), self.url)
             if answer is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tradepost.kernel.money import to_major
 from tradepost.surfaces.paper.sheet import Block, Sheet, Table
-from tradepost.trade.invoicing import Invoice, InvoiceLine, LegalParty
+from tradepost.trade.invoicing import Invoice, InvoiceLine, LegalParty, unit_price
 
 _TITLES = {"invoice": "Invoice", "credit_note": "Credit note"}
 
@@ -58,7 +58,7 @@ def _party(title: str, party: LegalParty) -> Block:
 def _lines(invoice: Invoice) -> Table:
     return Table(
         title="Lines",
-        columns=("#", "What", "Code", "Quantity", "Price", "Discount", "Net", invoice.tax_name, "Gross"),
+        columns=("#", "What", "Code", "Quantity", "Unit price", "Discount", "Net", invoice.tax_name, "Gross"),
         rows=tuple(_row(line, invoice.currency) for line in invoice.lines),
         right=frozenset({0, 3, 4, 5, 6, 7, 8}),
     )
@@ -70,7 +70,7 @@ def _row(line: InvoiceLine, currency: str) -> tuple[str, ...]:
         line.title,
         line.sku_code,
         str(line.quantity),
-        _amount(line.list_minor, currency),
+        unit_price(line, currency),
         _amount(-line.allowance_minor, currency) if line.allowance_minor else "",
         _amount(line.net_minor, currency),
         f"{_amount(line.tax_minor, currency)} ({_percent(line.rate_bps)})",

@@ -25,7 +25,8 @@ from tradepost.testing.bench.shop import RULES_ON, Served, settings_of
 from tradepost.testing.torture.shop import START_S, ShopLost, ShopProcess, free_port, pause
 
 RATE = 200
-WARM_S = 3.0
+WARM_S = 20.0
+"""A broker that was started just now is still compiling itself: a shop's has run for days."""
 CONNECTIONS = 32
 DRAIN_S = 60.0
 STEP_S = 0.1

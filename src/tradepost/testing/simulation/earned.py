@@ -11,7 +11,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage, Tx
 from tradepost.testing.simulation.world import START_MS, SimWorld
-from tradepost.trade import creators, ledger, orders, parties
+from tradepost.trade import aftersales, creators, ledger, orders, parties
 from tradepost.trade.checkout import Want
 from tradepost.trade.creators import Bonus, Commission, OrderCommissions, Plan, Tier
 
@@ -61,15 +61,27 @@ def check_earned(readers: Sequence[Tx], known: Mapping[str, orders.Order], now_m
         except Refusal:
             found.append(f"commission forgotten: {order_id}")
             continue
-        found += [fault for line in stands.lines for fault in _check_line(line, stands, order, now_ms)]
+        swaps = aftersales.find_swaps(tx, order)
+        found += [fault for line in stands.lines for fault in _check_line(line, stands, order, swaps, now_ms)]
         found += _check_booked(tx, stands)
     return found
 
 
-def _check_line(line: Commission, stands: OrderCommissions, order: orders.Order, now_ms: int) -> list[str]:
+def _check_line(
+    line: Commission,
+    stands: OrderCommissions,
+    order: orders.Order,
+    swaps: Sequence[aftersales.Swap],
+    now_ms: int,
+) -> list[str]:
     agreed, done = order.body.lines[line.line_no - 1], orders.full_progress(order)[line.line_no - 1]
     kept = agreed.quantity - done.cancelled - done.returned
-    net = orders.share(agreed.total_minor - agreed.tax_minor, agreed.quantity, kept) + 1
+    taxless = agreed.total_minor - agreed.tax_minor
+    paid = sum(
+        swap.kept_minor for swap in swaps if swap.line_no == line.line_no
+    )  # by what other goods came for
+    net = orders.share(taxless, agreed.quantity, kept) + 1
+    net += paid * taxless // agreed.total_minor if paid else 0
     parts = stands.booked.get(line.line_no)
     name = f"{line.order_id} line {line.line_no}"
     if stands.settle_at_ms and stands.settle_at_ms < now_ms - 2 * DAY_MS and line.state == "ESTIMATED":
@@ -79,7 +91,7 @@ def _check_line(line: Commission, stands: OrderCommissions, order: orders.Order,
     earned = parts.creator_minor + parts.agency_minor
     top = max(line.plan.rate_bps, *(tier.rate_bps for tier in line.plan.tiers), 0)
     most = net * (top + sum(bonus.rate_bps for bonus in line.plan.bonuses)) // 10_000
-    if earned > most or (not kept and earned):
+    if earned > most or (not kept and not paid and earned):
         return [f"commission kept: {name} has {earned} for {kept} of {agreed.quantity} units, at most {most}"]
     if earned + parts.deposit_minor != parts.seller_minor + parts.platform_minor:
         return [f"commission not conserved: {name}"]

@@ -33,7 +33,7 @@ from tradepost.trade.aftersales.model import (
 from tradepost.trade.aftersales.permissions import PARTIES, Permission, rows_of
 from tradepost.trade.aftersales.policy import REASONS, Policy, all_policies, policy_of
 from tradepost.trade.aftersales.react import CONSUMERS
-from tradepost.trade.aftersales.replacing import replace_goods
+from tradepost.trade.aftersales.replacing import Swap, find_swaps, replace_goods
 from tradepost.trade.aftersales.returning import accept_return, new_case, request_return
 from tradepost.trade.aftersales.settling import RefundPreview, preview
 from tradepost.trade.aftersales.valuing import Asked, Valuation, value_case
@@ -51,6 +51,7 @@ __all__ = [
     "Policy",
     "RefundPreview",
     "Return",
+    "Swap",
     "Valuation",
     "WantedOffer",
     "accept_return",
@@ -65,6 +66,7 @@ __all__ = [
     "close_return",
     "decide_by_default",
     "escalate",
+    "find_swaps",
     "get_return",
     "judge",
     "list_returns",

@@ -58,7 +58,7 @@ def _give_back_shipping(tx: Tx, order: Order, at_ms: int) -> None:
             payment_id=order.payment_id,
             order_id=order.order_id,
             amount_minor=left,
-            reason="lines_cancelled",
+            reason="shipping",
             at_ms=at_ms,
         )
         payments.request_owed(tx, request)

@@ -6,14 +6,24 @@ in the checkout's place keeps a late twin from placing it after all, in the very
 
 from __future__ import annotations
 
+import msgspec
 from msgspec.structs import replace
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
+from tradepost.kernel.money import split
 from tradepost.kernel.tx import Tx
 from tradepost.trade import checkout, orders, payments
 from tradepost.trade.aftersales import casework, rules, settling, store
-from tradepost.trade.aftersales.model import GRANTED, NEW_GOODS, RECEIVED, SETTLED, Return, ReturnOwedAgain
+from tradepost.trade.aftersales.model import (
+    GRANTED,
+    NEW_GOODS,
+    RECEIVED,
+    REPLACED,
+    SETTLED,
+    Return,
+    ReturnOwedAgain,
+)
 from tradepost.trade.aftersales.valuing import CREDIT
 from tradepost.trade.checkout import Context, Replacement, Want
 from tradepost.trade.orders import Order, full_progress, share
@@ -22,6 +32,14 @@ from tradepost.trade.payments import RefundRequest
 AGAIN_MS = 60_000
 PASSING = ("storage.", "inventory.contended", "version.conflict", "idempotency.", "switch.", "admission.")
 """Refusals after which the same step is tried again; every other one is for good."""
+
+
+class Swap(msgspec.Struct, frozen=True, array_like=True):
+    """Units of a line that were given back for other goods, and what the buyer still pays of them, in minor units."""
+
+    line_no: int
+    quantity: int
+    kept_minor: int
 
 
 async def replace_goods(context: Context, return_id: str) -> Return:
@@ -112,6 +130,40 @@ def credit_of(order: Order) -> dict[int, int]:
     }
 
 
+def find_swaps(tx: Tx, order: Order) -> list[Swap]:
+    """Units of an order for which other goods came or are about to, with what the buyer still pays of them."""
+    cases = [one for one in store.returns_of_order(tx, order.order_id) if one.kind in NEW_GOODS]
+    found = []
+    for case in cases:
+        kept = _kept(tx, case)
+        if kept is None:
+            continue
+        totals = [value.total_minor for value in case.values]
+        parts = split(min(kept, sum(totals)), totals) if sum(totals) else [0] * len(totals)
+        for value, part in zip(case.values, parts, strict=True):
+            found.append(Swap(value.line_no, value.quantity, part))
+    return found
+
+
+def _kept(tx: Tx, case: Return) -> int | None:
+    """What of a case's worth still pays for the new goods: all of it until they are ordered, None for a refund."""
+    if case.state in (RECEIVED, GRANTED) and case.deadline_at_ms:
+        return _worth(case)
+    if case.state != REPLACED:
+        return None
+    new = orders.orders_by_ids(tx, [case.replacement_id])
+    return case.spent_minor - (_gone(new[0]) if new else case.undone_minor)
+
+
+def _gone(order: Order) -> int:
+    """What goods given back had paid of units that were cancelled or came back."""
+    credit = credit_of(order)
+    return sum(
+        share(credit[line.line_no], line.quantity, done.cancelled + done.returned)
+        for line, done in zip(order.body.lines, full_progress(order), strict=True)
+    )
+
+
 def undo_credit(tx: Tx, order_id: str, at_ms: int) -> None:
     """Units of new goods were cancelled: what old goods paid of them is refunded from the old order's payment.
 
@@ -121,18 +173,13 @@ def undo_credit(tx: Tx, order_id: str, at_ms: int) -> None:
     if root is None or not root.replacement_id:
         return
     order = orders.get_order(tx, order_id)
-    credit = credit_of(order)
-    gone = sum(
-        share(credit[line.line_no], line.quantity, done.cancelled + done.returned)
-        for line, done in zip(order.body.lines, full_progress(order), strict=True)
-    )
     given = sum(
         value.credit_minor
         for case in store.returns_of_order(tx, order_id)
         if case.state in SETTLED
         for value in case.values
     )
-    owed = gone - given - root.undone_minor
+    owed = _gone(order) - given - root.undone_minor
     earlier = orders.get_order(tx, root.order_id)
     if owed <= 0 or not earlier.payment_id:
         return

@@ -21,6 +21,7 @@ from tradepost.trade.checkout.promoting import (
     clean_codes,
     find_offered,
     leave_out_spent,
+    offer_uncounted,
     refuse_unknown,
 )
 from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
@@ -82,6 +83,21 @@ async def make_quote(
     if where.region:
         quote = msgspec.structs.replace(quote, region=where.region)
     return quote, sign_quote(sending.without_options(quote), context.secret)
+
+
+async def price_exchange(
+    context: Context, market_code: str, wants: Sequence[Want], *, buyer_id: str, scene: str, address: Address
+) -> Quote:
+    """What other goods cost the buyer of an order, sent to its address, now. Nothing is written or held.
+
+    Campaigns that are counted are left out: an exchange takes no use of them. Raises what quotes do.
+    """
+    where = market(market_code).destined(address.country, address.region)
+    rules.check_wants(wants, context.lines_max, context.quantity_max)
+    asker = Asker(buyer_id=buyer_id, counted=False)
+    quote = await _price(context, where, wants, asker, scene, 0, sending.wish_of(address, {}))
+    _guard(context, quote)
+    return quote
 
 
 async def accept_quote(context: Context, token: str, request: Request) -> Placement:
@@ -231,17 +247,15 @@ async def _offered(
         return None
     if not in_force or book is None:
         raise refuse_unknown(clean_codes(asker.codes)[0])
+    if not asker.counted:
+        return offer_uncounted(in_force, where, context.world.now_ms())
     return await find_offered(context, in_force, where, scene, asker, wants, sellers)
 
 
 def _placement(
     context: Context, quote: Quote, where: Market, request: Request, hashed: str, *, quoted: bool
 ) -> Placement:
-    if quote.priced.edition:
-        lines = [line for ordered in quote.orders for line in ordered.lines]
-        listed = sum([line.list_minor for line in lines])
-        lowered = sum([change.amount_minor for line in lines for change in line.adjustments])
-        check_discount(listed, listed + lowered, context.guard(quote.market))
+    _guard(context, quote)
     given = Particulars(
         address=rules.check_address(request.address, where),
         email=request.email,
@@ -256,3 +270,12 @@ def _placement(
         at_ms=context.world.now_ms(),
     )
     return make_placement(quote, where, context.terms, given)
+
+
+def _guard(context: Context, quote: Quote) -> None:
+    """Raise `promotion.price_error` where campaigns together take more off than the market's guard lets pass."""
+    if quote.priced.edition:
+        lines = [line for ordered in quote.orders for line in ordered.lines]
+        listed = sum([line.list_minor for line in lines])
+        lowered = sum([change.amount_minor for line in lines for change in line.adjustments])
+        check_discount(listed, listed + lowered, context.guard(quote.market))

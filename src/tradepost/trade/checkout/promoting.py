@@ -59,6 +59,7 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
     codes: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     new_buyer: bool = False
+    counted: bool = True
 
 
 async def find_offered(
@@ -116,6 +117,17 @@ async def find_offered(
             first_order=first_order and in_force.asks_first_order,
             without=tuple(sorted(without)),
         ),
+    )
+
+
+def offer_uncounted(in_force: InForce, where: Market, at_ms: int) -> Offered:
+    """What anybody is offered without end: no campaign with a limit, and none for a first order."""
+    without = frozenset(one.campaign_id for one in in_force.limited)
+    return Offered(
+        strategy=in_force.strategy(policy_of(where), without),
+        in_force=in_force,
+        facts=BuyerFacts(),
+        priced=orders.PricedUnder(at_ms=at_ms, edition=in_force.edition, without=tuple(sorted(without))),
     )
 
 

@@ -16,10 +16,10 @@ from tradepost.kernel.money import PRICE_SCALE, divide, split
 from tradepost.markets import market
 from tradepost.trade.checkout import buy
 from tradepost.trade.checkout.context import Context
-from tradepost.trade.checkout.model import CheckoutView, Particulars, Quote, QuotedOrder, Want
+from tradepost.trade.checkout.model import Address, CheckoutView, Particulars, Quote, QuotedOrder, Want
 from tradepost.trade.checkout.place_order import place_order
 from tradepost.trade.checkout.placement import make_placement
-from tradepost.trade.orders import LineQuantity, Order, OrderLine
+from tradepost.trade.orders import NO_SENDING, LineQuantity, Order, OrderLine, Sending
 from tradepost.trade.pricing import Adjustment, Funder
 
 SCENE = "exchange"
@@ -56,33 +56,7 @@ async def place_replacement(context: Context, asked: Replacement) -> CheckoutVie
     Raises `checkout.exchange_foreign` and the refusals of quotes, stock and placing; then nothing was changed.
     """
     order, now_ms = asked.order, context.world.now_ms()
-    lines = await _other(context, asked) if asked.wants else _same(order, asked)
-    total, tax, fee = (
-        sum(getattr(line, name) for line in lines) for name in ("total_minor", "tax_minor", "fee_minor")
-    )
-    quoted = QuotedOrder(
-        order_id=f"ord_{asked.letters}",
-        seller_id=order.seller_id,
-        lines=tuple(lines),
-        total_minor=total,
-        tax_minor=tax,
-        shipping_minor=0,
-        fee_minor=fee,
-    )
-    quote = Quote(
-        checkout_id=f"chk_{asked.letters}",
-        payment_id=f"pay_{asked.letters}",
-        buyer_id=order.buyer_id,
-        market=order.market,
-        currency=order.currency,
-        scene=SCENE,
-        made_at_ms=now_ms,
-        expires_at_ms=0,
-        orders=(quoted,),
-        total_minor=total,
-        shipping_minor=0,
-        tax_minor=tax,
-    )
+    quote = await _other(context, asked) if asked.wants else _same(order, asked, now_ms)
     given = Particulars(
         address=order.body.address,
         email=order.body.email,
@@ -104,7 +78,7 @@ async def place_replacement(context: Context, asked: Replacement) -> CheckoutVie
     return (await place_order(context, placement))[0]
 
 
-def _same(order: Order, asked: Replacement) -> list[OrderLine]:
+def _same(order: Order, asked: Replacement, at_ms: int) -> Quote:
     """The lines once more, each worth its part of the credit and paid with it whole."""
     units = {item.line_no: item.quantity for item in asked.lines}
     old = [line for line in order.body.lines if line.line_no in units]
@@ -128,21 +102,66 @@ def _same(order: Order, asked: Replacement) -> list[OrderLine]:
                 limit_per_buyer=0,
             )
         )
-    return found
-
-
-async def _other(context: Context, asked: Replacement) -> list[OrderLine]:
-    """Other goods at their price of now, less the credit; tax and fee shrink with what is still to pay."""
-    order = asked.order
-    address = order.body.address
-    region = address.get("region", "") if address.get("country") == order.market else ""
-    quote, _ = await buy.make_quote(
-        context, order.market, asked.wants, buyer_id=order.buyer_id, scene=SCENE, region=region
+    bare = Quote(
+        checkout_id="",
+        payment_id="",
+        buyer_id=order.buyer_id,
+        market=order.market,
+        currency=order.currency,
+        scene=SCENE,
+        made_at_ms=at_ms,
+        expires_at_ms=0,
+        orders=(),
+        total_minor=0,
+        shipping_minor=0,
+        tax_minor=0,
     )
-    lines = [line for one in quote.orders for line in one.lines]
+    return _named(bare, asked, found, NO_SENDING)
+
+
+def _named(quote: Quote, asked: Replacement, lines: Sequence[OrderLine], sending: Sending) -> Quote:
+    """The quote of these lines under the ids that follow from the case. The seller sends them at its own cost."""
+    total, tax, fee = (
+        sum(getattr(line, name) for line in lines) for name in ("total_minor", "tax_minor", "fee_minor")
+    )
+    quoted = QuotedOrder(
+        order_id=f"ord_{asked.letters}",
+        seller_id=asked.order.seller_id,
+        lines=tuple(lines),
+        total_minor=total,
+        tax_minor=tax,
+        shipping_minor=0,
+        fee_minor=fee,
+        sending=sending,
+    )
+    return replace(
+        quote,
+        checkout_id=f"chk_{asked.letters}",
+        payment_id=f"pay_{asked.letters}",
+        expires_at_ms=0,
+        orders=(quoted,),
+        total_minor=total,
+        shipping_minor=0,
+        tax_minor=tax,
+    )
+
+
+async def _other(context: Context, asked: Replacement) -> Quote:
+    """Other goods at their price of now, where the old ones went, less the credit; tax and fee shrink with the rest."""
+    order = asked.order
+    parts = {name: order.body.address.get(name, "") for name in Address.__struct_fields__}
+    quote = await buy.price_exchange(
+        context,
+        order.market,
+        asked.wants,
+        buyer_id=order.buyer_id,
+        scene=SCENE,
+        address=Address(**parts),
+    )
     if {one.seller_id for one in quote.orders} != {order.seller_id} or quote.currency != order.currency:
         raise Refusal("checkout.exchange_foreign", "The offers are not this seller's.", field="wanted")
-    return _pay_with(lines, asked.credit_minor)
+    (quoted,) = quote.orders
+    return _named(quote, asked, _pay_with(quoted.lines, asked.credit_minor), quoted.sending)
 
 
 def _pay_with(lines: Sequence[OrderLine], credit_minor: int) -> list[OrderLine]:

@@ -1,6 +1,6 @@
 """Creators: which content earned a sale, what the plan pays for it, and how that follows refunds."""
 
-from tradepost.trade.creators.api import find_commissions, list_earnings
+from tradepost.trade.creators.api import find_commissions, list_earnings, list_expected, sum_expected
 from tradepost.trade.creators.attribution import DEFAULT, MODELS, attribute
 from tradepost.trade.creators.jobs import sweeps
 from tradepost.trade.creators.model import (
@@ -11,6 +11,7 @@ from tradepost.trade.creators.model import (
     Bonus,
     Commission,
     Earning,
+    Expected,
     OrderCommissions,
     Parts,
     Plan,
@@ -40,6 +41,7 @@ __all__ = [
     "Bonus",
     "Commission",
     "Earning",
+    "Expected",
     "OrderCommissions",
     "Parts",
     "Plan",
@@ -54,10 +56,12 @@ __all__ = [
     "estimate",
     "find_commissions",
     "list_earnings",
+    "list_expected",
     "list_plans",
     "parts_of",
     "release",
     "settle",
     "shrink",
+    "sum_expected",
     "sweeps",
 ]

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.money import split
+from tradepost.trade.aftersales import Swap
 from tradepost.trade.creators.attribution import DEFAULT, attribute
 from tradepost.trade.creators.model import (
     COMMISSION_STATES,
@@ -98,17 +99,25 @@ def base_of(line: OrderLine, units: int) -> int:
 
 
 def follow(
-    stands: OrderCommissions, order: Order, given_beside_minor: int, disputed: bool, now_ms: int, stand: Stand
+    stands: OrderCommissions,
+    order: Order,
+    given_beside_minor: int,
+    disputed: bool,
+    now_ms: int,
+    stand: Stand,
+    swaps: Sequence[Swap] = (),
 ) -> OrderCommissions:
     """The commissions after what happened to the order: units gone, money given back beside them, time passed.
 
-    `given_beside_minor` was refunded without units coming back: it is spread over what stays sold.
+    `given_beside_minor` was refunded without units coming back: it is spread over what stays sold. Units that were
+    swapped for other goods stay sold for what the buyer still pays of them.
     """
-    left = _units_left(order)
-    beside = _beside(stands.lines, left, given_beside_minor)
+    left, swapped = _units_left(order), _swapped(order, swaps)
+    beside = _beside(stands.lines, left, swapped, given_beside_minor)
     lines = []
     for line, cut in zip(stands.lines, beside, strict=True):
-        lines.append(_follow_line(line, left[line.line_no], cut))
+        units, base = swapped.get(line.line_no, (0, 0))
+        lines.append(_follow_line(line, left[line.line_no], cut, units, base))
     stepped = [_step(line, stands.settle_at_ms, disputed, now_ms, stand) for line in lines]
     return replace(stands, lines=tuple(stepped))
 
@@ -120,17 +129,36 @@ def _units_left(order: Order) -> dict[int, int]:
     }
 
 
-def _beside(lines: Sequence[Commission], left: dict[int, int], minor: int) -> list[int]:
-    weights = [line.first_base_minor * left[line.line_no] // max(1, line.first_units) for line in lines]
+def _swapped(order: Order, swaps: Sequence[Swap]) -> dict[int, tuple[int, int]]:
+    """(units, base) by line of what was given back for other goods and is still paid."""
+    sums: dict[int, tuple[int, int]] = {}
+    for swap in swaps:
+        if swap.kept_minor <= 0:
+            continue
+        line = order.body.lines[swap.line_no - 1]
+        units, base = sums.get(swap.line_no, (0, 0))
+        net = swap.kept_minor * (line.total_minor - line.tax_minor) // line.total_minor
+        sums[swap.line_no] = (units + swap.quantity, base + net)
+    return sums
+
+
+def _beside(
+    lines: Sequence[Commission], left: dict[int, int], swapped: dict[int, tuple[int, int]], minor: int
+) -> list[int]:
+    weights = [
+        line.first_base_minor * left[line.line_no] // max(1, line.first_units)
+        + swapped.get(line.line_no, (0, 0))[1]
+        for line in lines
+    ]
     return split(min(minor, sum(weights)), weights) if lines else []
 
 
-def _follow_line(line: Commission, units: int, cut: int) -> Commission:
+def _follow_line(line: Commission, units: int, cut: int, swapped_units: int, swapped_base: int) -> Commission:
     if line.is_over:
         return line
-    if units < line.units:
-        line, _ = shrink(line, units)
-    base = max(0, line.first_base_minor * line.units // max(1, line.first_units) - cut)
+    base = max(0, line.first_base_minor * units // max(1, line.first_units) + swapped_base - cut)
+    if units + swapped_units < line.units:
+        line, _ = shrink(line, units + swapped_units)
     if not line.is_over and base < line.base_minor:
         line, _ = shrink_base(line, base)
     return line

@@ -11,9 +11,18 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Event, EventRow, record
 from tradepost.kernel.ids import PREFIXES, gene_of
 from tradepost.kernel.tx import Tx
-from tradepost.trade import ledger, orders, payments, settlement
+from tradepost.trade import aftersales, ledger, orders, payments, settlement
+from tradepost.trade.aftersales import Swap
 from tradepost.trade.creators import accounting, store
-from tradepost.trade.creators.model import Commission, CommissionChanged, Earning, OrderCommissions
+from tradepost.trade.creators.model import (
+    ESTIMATED,
+    FROZEN,
+    Commission,
+    CommissionChanged,
+    Earning,
+    Expected,
+    OrderCommissions,
+)
 from tradepost.trade.orders import Order
 from tradepost.trade.settlement import LineKind, SettlementMoved
 
@@ -25,6 +34,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     order: Order | None
     given_beside_minor: int = 0
     disputed: bool = False
+    swaps: tuple[Swap, ...] = ()
 
 
 def commission_id(order_id: str) -> str:
@@ -44,12 +54,21 @@ def look(tx: Tx, order_id: str) -> Look | None:
     if not order.payment_id:
         return Look(stands=stands, order=order)
     books = payments.find_books(tx, order.payment_id, order_id)
-    beside = max(0, books.refunded_minor - orders.given_back(order) - order.body.shipping_minor)
+    swaps = tuple(aftersales.find_swaps(tx, order))
+    kept = sum(swap.kept_minor for swap in swaps)  # units that came back, and whose money did not go
+    cash = orders.given_back(order) - kept
+    beside = max(0, books.refunded_minor - cash - order.body.shipping_minor)
     goods = order.total_minor - order.body.shipping_minor
     net = (
         beside * sum(line.total_minor - line.tax_minor for line in order.body.lines) // goods if goods else 0
     )
-    return Look(stands=stands, order=order, given_beside_minor=net, disputed=bool(books.disputed_minor))
+    return Look(
+        stands=stands,
+        order=order,
+        given_beside_minor=net,
+        disputed=bool(books.disputed_minor),
+        swaps=swaps,
+    )
 
 
 def write(tx: Tx, before: OrderCommissions, after: OrderCommissions, now_ms: int) -> None:
@@ -96,6 +115,8 @@ def _told(line: Commission, order: OrderCommissions) -> CommissionChanged:
         settle_at_ms=order.settle_at_ms,
         content_id=line.attribution.content_id,
         seller_id=line.seller_id,
+        agency_id=line.agency.agency_id if line.agency is not None else "",
+        agency_minor=line.parts.agency_minor if line.agency is not None else 0,
     )
 
 
@@ -185,34 +206,59 @@ def list_earnings(tx: Tx, creator_id: str, before: tuple[str, int], limit: int) 
     return store.earnings_of(tx, creator_id, before, limit)
 
 
-def gene_of_creator(row: EventRow) -> list[int]:
-    """Where a changed commission is shown."""
-    return [gene_of(_changed(row.payload).creator_id)]
+def list_expected(tx: Tx, creator_id: str, before: tuple[str, int], limit: int) -> list[Earning]:
+    """A creator's lines that are not settled yet, newest order first, behind (order id, line number)."""
+    return store.earnings_of(tx, creator_id, before, limit, UNSETTLED)
+
+
+def sum_expected(tx: Tx, creator_id: str) -> list[Expected]:
+    """What a creator is to expect, by currency."""
+    return store.sum_earnings(tx, creator_id, UNSETTLED)
+
+
+UNSETTLED = (ESTIMATED, FROZEN)
+
+
+def genes_of_earners(row: EventRow) -> list[int]:
+    """Where a changed commission is shown: to the creator, and to the agency."""
+    fact = _changed(row.payload)
+    return [gene_of(party_id) for party_id in (fact.creator_id, fact.agency_id) if party_id]
 
 
 _changed = msgspec.json.Decoder(CommissionChanged).decode
 
 
 def show(tx: Tx, rows: Sequence[EventRow]) -> None:
-    """Keep the creators' lists."""
+    """Keep the creators' and agencies' lists."""
     earnings = []
     for row in rows:
         fact = _changed(row.payload)
-        earnings.append(
-            Earning(
-                creator_id=fact.creator_id,
-                order_id=fact.order_id,
-                line_no=fact.line_no,
-                version=row.version,
-                plan_id=fact.plan_id,
-                state=fact.state,
-                currency=fact.currency,
-                base_minor=fact.base_minor,
-                amount_minor=fact.amount_minor,
-                at_ms=fact.placed_at_ms,
-                settle_at_ms=fact.settle_at_ms,
-                content_id=fact.content_id,
-                seller_id=fact.seller_id,
+        creator = _earning(fact, row.version)
+        if fact.agency_id == fact.creator_id:
+            creator = replace(creator, amount_minor=fact.amount_minor + fact.agency_minor)
+        elif fact.agency_id and tx.keeps(gene_of(fact.agency_id)):
+            # without a base: the tiers of an agency that also sells count what itself led to
+            earnings.append(
+                replace(creator, creator_id=fact.agency_id, base_minor=0, amount_minor=fact.agency_minor)
             )
-        )
+        if tx.keeps(gene_of(fact.creator_id)):
+            earnings.append(creator)
     store.put_earnings(tx, earnings)
+
+
+def _earning(fact: CommissionChanged, version: int) -> Earning:
+    return Earning(
+        creator_id=fact.creator_id,
+        order_id=fact.order_id,
+        line_no=fact.line_no,
+        version=version,
+        plan_id=fact.plan_id,
+        state=fact.state,
+        currency=fact.currency,
+        base_minor=fact.base_minor,
+        amount_minor=fact.amount_minor,
+        at_ms=fact.placed_at_ms,
+        settle_at_ms=fact.settle_at_ms,
+        content_id=fact.content_id,
+        seller_id=fact.seller_id,
+    )

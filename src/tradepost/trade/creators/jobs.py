@@ -65,7 +65,9 @@ async def look_at(db: Storage, order_id: str, now_ms: int) -> None:
     if not stands.planned:
         lines = accounting.open_lines(seen.order, versions, stand)
         stands = replace(stands, planned=True, lines=lines)
-    after = accounting.follow(stands, seen.order, seen.given_beside_minor, seen.disputed, now_ms, stand)
+    after = accounting.follow(
+        stands, seen.order, seen.given_beside_minor, seen.disputed, now_ms, stand, seen.swaps
+    )
     next_at_ms = accounting.next_look(after, seen.disputed, now_ms, AGAIN_MS)
     await db.transact(shard, api.write, seen.stands, replace(after, next_at_ms=next_at_ms), now_ms)
 

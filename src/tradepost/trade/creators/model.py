@@ -194,7 +194,10 @@ class OrderCommissions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Earning(msgspec.Struct, frozen=True, kw_only=True):
-    """One line as its creator sees it; `amount_minor` is the creator's part."""
+    """One line as its creator sees it; `amount_minor` is the creator's part.
+
+    An agency sees the lines of its creators so, with its own part and no base: the base is the creator's.
+    """
 
     creator_id: str
     order_id: str
@@ -227,6 +230,16 @@ class CommissionChanged(Event, frozen=True, kw_only=True):
     settle_at_ms: int
     content_id: str
     seller_id: str
+    agency_id: str = ""
+    agency_minor: int = 0
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sold and not yet settled, in one currency: so many lines, and so much of them for this earner."""
+
+    currency: str
+    lines: int
+    amount_minor: int
 
 
 declare_problems(

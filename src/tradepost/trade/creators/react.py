@@ -63,6 +63,8 @@ CONSUMERS = [
             "order.delivered.v1",
             "order.completed.v1",
             "order.returned.v1",
+            "return.replaced.v1",
+            "return.refunded.v1",
             "refund.succeeded.v1",
             "dispute.opened.v1",
             "dispute.won.v1",
@@ -70,5 +72,5 @@ CONSUMERS = [
         ),
         follow_orders,
     ),
-    Consumer("creators.earnings", ("commission.changed.v1",), api.show, api.gene_of_creator),
+    Consumer("creators.earnings", ("commission.changed.v1",), api.show, api.genes_of_earners),
 ]

@@ -8,8 +8,8 @@ import msgspec
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
-from tradepost.kernel.tx import Row, Tx, Value
-from tradepost.trade.creators.model import Earning, OrderCommissions, Plan
+from tradepost.kernel.tx import Row, Tx, Value, marks
+from tradepost.trade.creators.model import Earning, Expected, OrderCommissions, Plan
 
 PLANS_MAX = 1_000
 """Versions of plans of one seller that are looked at; the oldest ones beyond are as if they had ended."""
@@ -158,15 +158,34 @@ def put_earnings(tx: Tx, wanted: Sequence[Earning]) -> None:
     )
 
 
-def earnings_of(tx: Tx, creator_id: str, before: tuple[str, int], limit: int) -> list[Earning]:
-    """A creator's lines, newest order first, behind (order id, line number); an empty id begins."""
+def earnings_of(
+    tx: Tx, creator_id: str, before: tuple[str, int], limit: int, states: Sequence[str] = ()
+) -> list[Earning]:
+    """A creator's lines, newest order first, behind (order id, line number); an empty id begins.
+
+    With `states` only those in one of them.
+    """
     sql = f"SELECT {_EARNING} FROM creator_commissions WHERE gene = ? AND creator_id = ?"
     params: list[Value] = [gene_of(creator_id), creator_id]
+    if states:
+        sql += f" AND state IN ({marks(len(states))})"
+        params += states
     if before[0]:
         sql += " AND (order_id < ? OR (order_id = ? AND line_no > ?))"
         params += [before[0], before[0], before[1]]
     rows = tx.query(sql + " ORDER BY order_id DESC, line_no LIMIT ?", [*params, limit])
     return [_earning(row) for row in rows]
+
+
+def sum_earnings(tx: Tx, creator_id: str, states: Sequence[str]) -> list[Expected]:
+    """The sums of a creator's lines in these states, by currency."""
+    rows = tx.query(
+        "SELECT currency, COUNT(*), SUM(amount_minor) FROM creator_commissions"
+        f" WHERE gene = ? AND creator_id = ? AND state IN ({marks(len(states))})"
+        " GROUP BY currency ORDER BY currency",
+        [gene_of(creator_id), creator_id, *states],
+    )
+    return [Expected(currency=row[0], lines=int(row[1]), amount_minor=int(row[2])) for row in rows]
 
 
 def _earning(row: Row) -> Earning:

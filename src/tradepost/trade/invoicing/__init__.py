@@ -6,7 +6,7 @@ from tradepost.trade.invoicing.api import (
     find_legal_party,
     invoices_of_order,
     invoices_of_seller,
-    issue_credit,
+    issue_credits,
     issue_invoice,
     legal_party,
     not_found,
@@ -14,7 +14,7 @@ from tradepost.trade.invoicing.api import (
 from tradepost.trade.invoicing.arithmetic import check_ubl
 from tradepost.trade.invoicing.model import Invoice, InvoiceLine, LegalParty, TaxSubtotal
 from tradepost.trade.invoicing.react import issue, tasks
-from tradepost.trade.invoicing.ubl import to_ubl
+from tradepost.trade.invoicing.ubl import to_ubl, unit_price
 
 __all__ = [
     "Invoice",
@@ -28,10 +28,11 @@ __all__ = [
     "invoices_of_order",
     "invoices_of_seller",
     "issue",
-    "issue_credit",
+    "issue_credits",
     "issue_invoice",
     "legal_party",
     "not_found",
     "tasks",
     "to_ubl",
+    "unit_price",
 ]

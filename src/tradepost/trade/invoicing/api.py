@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.market import Market
 from tradepost.kernel.tx import Tx
 from tradepost.trade.invoicing import rules, store
 from tradepost.trade.invoicing.model import Draft, Invoice, LegalParty
 from tradepost.trade.orders import Order
+from tradepost.trade.payments import Given, Refund
 
 
 def issue_invoice(
@@ -24,42 +27,47 @@ def issue_invoice(
     return _write(tx, rules.draft_invoice(order, seller, market, invoice_id, at_ms))
 
 
-def issue_credit(
-    tx: Tx,
-    order: Order,
-    market: Market,
-    refund_id: str,
-    amount_minor: int,
-    *,
-    invoice_id: str,
-    reason: str,
-    at_ms: int,
-    units: dict[int, int] | None = None,
-) -> Invoice | None:
-    """The credit note of a refund, made now or before; None where the order has no invoice or nothing is left of it.
+def issue_credits(
+    tx: Tx, order: Order, market: Market, given: Given, invoice_ids: Sequence[str], at_ms: int
+) -> list[Invoice]:
+    """The credit notes of refunds that have none yet: none before the invoice. `tx` is on the seller's shard.
 
-    Before an invoice there is nothing to credit: it will be made of what stays sold. `tx` is on the seller's shard.
+    What was cancelled is credited as far as the invoice holds it: one that was made after the cancellation does not.
     """
-    source = f"{refund_id}.credit"
-    known = store.by_source(tx, order.seller_id, source)
-    if known is not None:
-        return known
     issued = store.of_order(tx, order.seller_id, order.order_id)
     sale = next((one for one in issued if one.source == f"{order.order_id}.sale"), None)
     if sale is None:
-        return None
-    draft = rules.draft_credit(
-        sale,
-        [one for one in issued if one.credits == sale.number],
-        amount_minor,
-        invoice_id=invoice_id,
-        source=source,
-        reason=reason,
-        market=market,
-        at_ms=at_ms,
-        units=units,
-    )
-    return None if draft is None else _write(tx, draft)
+        return []
+    notes = [one for one in issued if one.credits == sale.number]
+    known, first = {one.source for one in notes}, len(notes)
+    of_cancelled = {_source(refund) for refund in given.cancelled}
+    excess = sale.gross_minor - given.ordered_minor
+    excess -= sum(one.gross_minor for one in notes if one.source in of_cancelled)
+    made_refunds = sorted((*given.cancelled, *given.beside), key=lambda one: one.requested_at_ms)
+    for refund, invoice_id in zip(made_refunds, invoice_ids, strict=True):
+        source, amount = _source(refund), refund.amount_minor
+        if source in known:
+            continue
+        if source in of_cancelled:
+            amount = min(amount, max(0, excess))
+            excess -= amount
+        draft = rules.draft_credit(
+            sale,
+            notes,
+            amount,
+            invoice_id=invoice_id,
+            source=source,
+            reason=refund.reason,
+            market=market,
+            at_ms=at_ms,
+        )
+        if draft is not None:
+            notes.append(_write(tx, draft))
+    return notes[first:]
+
+
+def _source(refund: Refund) -> str:
+    return f"{refund.refund_id}.credit"
 
 
 def _write(tx: Tx, draft: Draft) -> Invoice:

@@ -26,7 +26,7 @@ from tradepost.trade.invoicing.model import (
     LegalParty,
     TaxSubtotal,
 )
-from tradepost.trade.orders import Order, OrderLine, full_progress
+from tradepost.trade.orders import Order, OrderLine, full_progress, share
 
 _WHOLE_BPS = 10_000
 _COUNTRY = re.compile(r"[A-Z]{2}\Z")
@@ -47,7 +47,7 @@ def draft_invoice(order: Order, seller: LegalParty, market: Market, invoice_id: 
     Raises Refusal `invoicing.not_due` for an order that is not paid, or of which nothing is left.
     """
     lines = [
-        _line(line, line.quantity - done.cancelled, market)
+        _line(line, done.cancelled, market)
         for line, done in zip(order.body.lines, full_progress(order), strict=True)
         if line.quantity > done.cancelled
     ]
@@ -101,10 +101,14 @@ def _buyer(order: Order) -> LegalParty:
     )
 
 
-def _line(line: OrderLine, units: int, market: Market) -> InvoiceLine:
-    gross = divide(line.total_minor * units, line.quantity)
-    tax = divide(line.tax_minor * units, line.quantity)
-    listed = divide(line.list_minor * units, line.quantity)
+def _line(line: OrderLine, cancelled: int, market: Market) -> InvoiceLine:
+    def kept(
+        amount: int,
+    ) -> int:  # by the scale of the cancellation's refund, so the two are the whole to the cent
+        return amount - share(amount, line.quantity, cancelled)
+
+    units = line.quantity - cancelled
+    gross, tax, listed = kept(line.total_minor), kept(line.tax_minor), kept(line.list_minor)
     if market.prices_include_tax:
         listed = divide(listed * _WHOLE_BPS, _WHOLE_BPS + line.tax_rate_bps)
     net = gross - tax

@@ -26,7 +26,7 @@ ROLE_SCOPES: dict[str, tuple[str, ...]] = {
     Role.BUYER: ("orders:read", "orders:write", "payments:write"),
     Role.GUEST: ("orders:read", "orders:write", "payments:write"),
     Role.SELLER: ("orders:read", "orders:write", "catalog:write", "stock:write", "events:read"),
-    Role.CREATOR: ("orders:read", "events:read"),
+    Role.CREATOR: ("orders:read", "events:read", "payouts:write"),
     Role.STOREFRONT: ("orders:read", "orders:write", "payments:write", "events:read"),
     Role.OPERATOR: (
         "orders:read",
@@ -34,6 +34,7 @@ ROLE_SCOPES: dict[str, tuple[str, ...]] = {
         "catalog:write",
         "stock:write",
         "payments:write",
+        "payouts:write",
         "events:read",
         "admin",
     ),

@@ -3,6 +3,7 @@
 from tradepost.trade.payments.api import (
     find_books,
     find_disputes,
+    find_given,
     find_payment,
     find_refund,
     find_refundable,
@@ -24,6 +25,7 @@ from tradepost.trade.payments.jobs import sweeps
 from tradepost.trade.payments.model import (
     IMMEDIATE,
     ON_SHIPMENT,
+    Given,
     NewIntent,
     Owed,
     PaymentView,
@@ -85,6 +87,7 @@ __all__ = [
     "Division",
     "Funding",
     "GiftCard",
+    "Given",
     "Guarded",
     "Heard",
     "NewIntent",
@@ -117,6 +120,7 @@ __all__ = [
     "find_books",
     "find_disputes",
     "find_drift",
+    "find_given",
     "find_payment",
     "find_refund",
     "find_refundable",

@@ -16,6 +16,7 @@ from tradepost.trade.payments.model import (
     ON_SHIPMENT,
     REFUND,
     Attempt,
+    Given,
     NewIntent,
     Owed,
     Payment,
@@ -98,6 +99,21 @@ def find_books(tx: Tx, payment_id: str, order_id: str) -> PortionBooks:
         fee_minor=left.fee,
         tax_minor=left.tax,
         funded=tuple([Funding(one.account, m) for one, m in zip(funded, left.funded, strict=True)]),
+    )
+
+
+def find_given(tx: Tx, payment_id: str, order_id: str) -> Given:
+    """What the buyer of an order has back by now. Raises Refusal `payments.not_found`, `payments.order_unknown`."""
+    share = rules.share_of(_open_sheet(tx, payment_id)[1], order_id)
+    made = [
+        one
+        for one in store.refunds_of(tx, payment_id)
+        if one.order_id == order_id and refund_rules.is_made(one)
+    ]
+    return Given(
+        ordered_minor=share.amount - share.cancelled,
+        cancelled=tuple([one for one in made if refund_rules.follows_cancellation(one)]),
+        beside=tuple([one for one in made if not refund_rules.follows_cancellation(one)]),
     )
 
 

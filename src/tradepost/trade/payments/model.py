@@ -289,6 +289,15 @@ class Owed(msgspec.Struct, frozen=True):
     taken_minor: int = 0
 
 
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What the buyer of an order has back: refunds of cancelled parts, and those `beside`; `ordered_minor` is what
+    the order costs without its cancelled parts."""
+
+    ordered_minor: int
+    cancelled: tuple[Refund, ...]
+    beside: tuple[Refund, ...]
+
+
 class RefundCallDue(msgspec.Struct, frozen=True, kw_only=True):
     """A refund whose call is under way. `repeated`: an earlier call of this attempt was never answered."""
 

@@ -8,7 +8,15 @@ from msgspec.structs import replace
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import ALPHABET, PREFIXES
-from tradepost.trade.payments.model import REFUND, Refund, RefundRequest, Share
+from tradepost.trade.payments.model import (
+    LATE_PAYMENT,
+    LINES_CANCELLED,
+    ORDER_CANCELLED,
+    REFUND,
+    Refund,
+    RefundRequest,
+    Share,
+)
 from tradepost.trade.payments.port import CHARGED_BACK, RefundFact, RefundStatus
 
 ATTEMPTS_MAX = 5
@@ -19,6 +27,7 @@ CONTESTED_AGAIN_MS = 86_400_000
 """When a refund that the provider holds back for a dispute is tried again, should nobody tell how that ended."""
 CHARGED_BACK_REASONS = frozenset({CHARGED_BACK, "charge_disputed"})
 """The port's word, and Stripe's."""
+_CANCELLATIONS = frozenset({LATE_PAYMENT, ORDER_CANCELLED, LINES_CANCELLED})
 _DONE = frozenset({"SUCCEEDED", "SETTLED_BY_HAND", "CHARGED_BACK"})
 
 
@@ -29,6 +38,16 @@ def derive_refund_id(order_id: str, tag: str) -> str:
     """
     digest = hashlib.blake2b(f"{order_id}/{tag}".encode(), digest_size=11).digest()
     return f"{PREFIXES['refund']}_{order_id[-26:-11]}" + "".join(ALPHABET[byte & 31] for byte in digest)
+
+
+def follows_cancellation(refund: Refund) -> bool:
+    """Whether it gives back what a cancellation made too much, and nobody asked for it by hand."""
+    return refund.reason in _CANCELLATIONS and refund.refund_id[-26:-11] == refund.order_id[-26:-11]
+
+
+def is_made(refund: Refund) -> bool:
+    """Whether the buyer has the money back, from us."""
+    return refund.state in ("SUCCEEDED", "SETTLED_BY_HAND")
 
 
 def available_minor(share: Share) -> int:

@@ -52,5 +52,6 @@ CREATOR_COMMISSIONS = Table(
     ident("content_id"),
     ident("seller_id"),
     Index("creator_commissions_by_plan", "gene", "creator_id", "plan_id", "at_ms"),
+    Index("creator_commissions_by_state", "gene", "creator_id", "state"),
 )
 """On the creator's shard: one row a line, following the order's."""

@@ -10,6 +10,7 @@ from tradepost.surfaces.api.routes import (
     checkouts,
     commissions,
     config,
+    creator_settlement,
     events,
     invoices,
     keys,
@@ -54,6 +55,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         config,
         sandbox,
         settlement,
+        creator_settlement,
         shipping,
     )
     for operation in room.ROUTES.operations

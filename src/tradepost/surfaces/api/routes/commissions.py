@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -243,13 +244,23 @@ async def list_earnings(call: Call) -> Page[Earning]:
     query: EarningsQuery = call.query
     named = query.creator_id if call.principal.role == Role.OPERATOR else call.principal.party_id
     creator_id = check_id(named, "creator")
-    order_id, _, line_no = query.cursor.partition(":")
-    if query.cursor and not (line_no.isdecimal() and len(line_no) < 6):
-        raise Refusal("input.cursor_invalid", "The cursor is not one of this list.", field="cursor")
-    before = (order_id, int(line_no or 0))
+    before = earnings_after(query.cursor)
     found = await call.platform.db.read(
         call.shard(gene_of(creator_id)), creators.list_earnings, creator_id, before, query.limit + 1
     )
-    page = found[: query.limit]
-    more = f"{page[-1].order_id}:{page[-1].line_no}" if len(found) > query.limit else ""
+    return earnings_page(found, query.limit)
+
+
+def earnings_after(cursor: str) -> tuple[str, int]:
+    """The line a page begins behind. Raises Refusal `input.cursor_invalid`."""
+    order_id, _, line_no = cursor.partition(":")
+    if cursor and not (line_no.isdecimal() and len(line_no) < 6):
+        raise Refusal("input.cursor_invalid", "The cursor is not one of this list.", field="cursor")
+    return order_id, int(line_no or 0)
+
+
+def earnings_page(found: Sequence[Earning], limit: int) -> Page[Earning]:
+    """A page of what was found with one more than the limit."""
+    page = found[:limit]
+    more = f"{page[-1].order_id}:{page[-1].line_no}" if len(found) > limit else ""
     return Page(items=tuple(page), next_cursor=more)

@@ -10,6 +10,13 @@ from tradepost.kernel.ids import check_id, gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.surfaces.api.once import transact_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
+from tradepost.surfaces.api.routes.settlement_pages import (
+    DESTINATION_CODES,
+    enter_destination,
+    page_payouts,
+    page_statement,
+    page_statements,
+)
 from tradepost.surfaces.api.routes.settlement_views import (
     BankWord,
     NewAdjustment,
@@ -24,7 +31,6 @@ from tradepost.trade.parties import Role
 from tradepost.trade.settlement import (
     BankFact,
     BankStatus,
-    Destination,
     Expected,
     Line,
     Overview,
@@ -99,10 +105,6 @@ PAYOUT = {
 }
 
 
-def _set_destination(tx: Tx, seller_id: str, wanted: Destination, version: int, at_ms: int) -> PayoutAccount:
-    return masked(settlement.set_destination(tx, seller_id, wanted, version, at_ms))
-
-
 def _seller(call: Call) -> tuple[str, int]:
     seller_id = call.path["seller_id"]
     shard = home(call.platform.db, seller_id, "seller")
@@ -174,19 +176,7 @@ async def list_statements(call: Call) -> Page[Statement]:
 
     A page ends with a whole day, so it may hold fewer than `limit` rows; the cursor is the day it ended with.
     """
-    seller_id, shard = _seller(call)
-    query: PageQuery = call.query
-    before = settlement.day_from(query.cursor) if query.cursor else 10**6
-    items = await call.platform.db.read(
-        shard, settlement.list_statements, seller_id, before, query.limit + 100
-    )
-    shown = items[: query.limit]
-    if len(items) > query.limit:
-        last = items[query.limit].day
-        whole = [one for one in shown if one.day != last]
-        shown = whole or [one for one in items if one.day == last]
-    following = shown[-1].date if shown and len(items) > len(shown) else ""
-    return Page(items=tuple(shown), next_cursor=following)
+    return await page_statements(call, *_seller(call))
 
 
 @ROUTES.add(
@@ -199,18 +189,7 @@ async def list_statements(call: Call) -> Page[Statement]:
 )
 async def get_statement(call: Call) -> StatementPage:
     """Read a statement with its lines and what each is made of"""
-    seller_id, shard = _seller(call)
-    query: PageQuery = call.query
-    key = (seller_id, call.path["market"], call.path["currency"])
-    day = settlement.day_from(call.path["day"])
-    return await call.platform.db.read(shard, _statement_page, key, day, query.cursor, query.limit)
-
-
-def _statement_page(tx: Tx, key: tuple[str, str, str], day: int, after: str, limit: int) -> StatementPage:
-    statement = settlement.get_statement(tx, key, day)
-    lines = settlement.list_lines(tx, key, day, after, limit)
-    following = lines[-1].line_id if len(lines) == limit else ""
-    return StatementPage(statement=statement, lines=tuple(lines), next_cursor=following)
+    return await page_statement(call, *_seller(call))
 
 
 @ROUTES.add(
@@ -223,11 +202,7 @@ def _statement_page(tx: Tx, key: tuple[str, str, str], day: int, after: str, lim
 )
 async def list_payouts(call: Call) -> Page[Payout]:
     """List a seller's payouts, newest first"""
-    seller_id, shard = _seller(call)
-    query: PageQuery = call.query
-    items = await call.platform.db.read(shard, settlement.list_payouts, seller_id, query.cursor, query.limit)
-    following = items[-1].payout_id if len(items) == query.limit else ""
-    return Page(items=tuple(masked(item) for item in items), next_cursor=following)
+    return await page_payouts(call, *_seller(call))
 
 
 @ROUTES.add(
@@ -239,29 +214,12 @@ async def list_payouts(call: Call) -> Page[Payout]:
     scope="orders:write",
     example=DESTINATION,
     answer=PAYOUT_ACCOUNT,
-    codes=(
-        "auth.other_tenant",
-        "settlement.destination_invalid",
-        "version.conflict",
-        "idempotency.key_required",
-        "idempotency.in_progress",
-    ),
+    codes=DESTINATION_CODES,
 )
 async def set_payout_account(call: Call) -> Answer:
     """Enter or replace the account a seller is paid to; what waited for it is paid at the next look"""
     seller_id, _ = _seller(call)
-    body: NewDestination = call.body
-    wanted = Destination(holder=body.holder, account=body.account, bank_code=body.bank_code)
-    return await transact_once(
-        call,
-        gene_of(seller_id),
-        200,
-        _set_destination,
-        seller_id,
-        wanted,
-        body.version,
-        call.now_ms(),
-    )
+    return await enter_destination(call, seller_id)
 
 
 @ROUTES.add(
