@@ -20,7 +20,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-GivenHeaders = Mapping[bytes, bytes]
 
 _KEY_HEADER = b"idempotency-key"
 KEY_LENGTH_MAX = 255
@@ -39,16 +38,11 @@ def decoder(body: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(body)
 
 
-def headers_of(scope: Scope) -> GivenHeaders:
-    """The headers by name; the first of several of one name counts."""
-    return dict(scope["headers"][::-1])
-
-
-async def read_body(headers: GivenHeaders, receive: Receive, bytes_max: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
     """The whole body. Raises Refusal `input.body_too_large` as soon as it is known, and Disconnected."""
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length) > bytes_max:
-        raise _too_large(bytes_max)
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > bytes_max:
+            raise _too_large(bytes_max)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise Disconnected
@@ -95,17 +89,22 @@ def decode_query(query: Any, raw: bytes) -> Any:
         raise Refusal("input.invalid", "The query string has too many fields.", field="query") from None
 
 
-def read_token(headers: GivenHeaders) -> str:
+def read_token(scope: Scope) -> str:
     """The bearer token, empty when there is none."""
-    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            return token.strip() if scheme.lower() == "bearer" else ""
+    return ""
 
 
-def read_key(headers: GivenHeaders) -> str:
+def read_key(scope: Scope) -> str:
     """The Idempotency-Key. Raises Refusal `idempotency.key_required` without one of 1..255 visible ASCII letters."""
-    key = headers.get(_KEY_HEADER, b"")
-    if _is_key(key):
-        return key.decode("ascii")
+    for name, value in scope["headers"]:
+        if name == _KEY_HEADER:
+            if _is_key(value):
+                return str(value.decode("ascii"))
+            break
     raise Refusal(
         "idempotency.key_required",
         "This request needs a usable key, so that repeating it is safe.",
@@ -114,20 +113,20 @@ def read_key(headers: GivenHeaders) -> str:
     )
 
 
-def check_media_type(headers: GivenHeaders, accepts: tuple[str, ...]) -> str:
+def check_media_type(scope: Scope, accepts: tuple[str, ...]) -> str:
     """The media type of the body. Raises Refusal `input.media_type` for one that is not accepted."""
-    value = headers.get(b"content-type")
-    if value is None:
-        return accepts[0]
-    given = value.partition(b";")[0].strip().lower().decode("latin-1")
-    if given in accepts:
-        return given
-    raise Refusal(
-        "input.media_type",
-        f"{given[:60]!r} is not accepted here.",
-        field="Content-Type",
-        expected=" or ".join(accepts),
-    )
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            given = value.partition(b";")[0].strip().lower().decode("latin-1")
+            if given in accepts:
+                return str(given)
+            raise Refusal(
+                "input.media_type",
+                f"{given[:60]!r} is not accepted here.",
+                field="Content-Type",
+                expected=" or ".join(accepts),
+            )
+    return accepts[0]
 
 
 def hash_request(method: str, path: str, body: bytes) -> str:

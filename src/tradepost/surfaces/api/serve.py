@@ -160,18 +160,17 @@ class Server:
         self, operation: Operation, path: Mapping[str, str], scope: raw.Scope, receive: raw.Receive
     ) -> Call:
         principal = ANYBODY
-        headers = raw.headers_of(scope)
         if not operation.public:
-            token, keyring = raw.read_token(headers), self.platform.keyring
+            token, keyring = raw.read_token(scope), self.platform.keyring
             found = keyring.peek(token) or await keyring.find(token)
             principal = require(found, scope=operation.scope, roles=operation.roles)
-        key = raw.read_key(headers) if operation.keyed else ""
+        key = raw.read_key(scope) if operation.keyed else ""
         limits = self.platform.limits
         body, decoded = b"", None
         if operation.reads_body:
-            raw.check_media_type(headers, operation.accepts)
+            raw.check_media_type(scope, operation.accepts)
             bound = limits.import_bytes_max if operation.bulk else limits.body_bytes_max
-            body = await raw.read_body(headers, receive, operation.body_bytes_max or bound)
+            body = await raw.read_body(scope, receive, operation.body_bytes_max or bound)
             if operation.body is not None:
                 is_form = operation.accepts == (FORM,)
                 decoded = (raw.decode_query if is_form else raw.decode_body)(operation.body, body)

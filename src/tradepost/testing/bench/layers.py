@@ -136,13 +136,12 @@ async def _before_the_batch(app: App, plan: Plan, count: int) -> Layers:
     platform = app.platform
     heads, bodies = zip(*(request.split(b"\r\n\r\n", 1) for request in requests), strict=True)
     scopes = [{"headers": _headers(head)} for head in heads]
-    await platform.keyring.find(raw.read_token(raw.headers_of(scopes[0])))
+    await platform.keyring.find(raw.read_token(scopes[0]))
 
     def read() -> None:
         for scope, body in zip(scopes, bodies, strict=True):
-            headers = raw.headers_of(scope)
-            platform.keyring.peek(raw.read_token(headers))
-            raw.read_key(headers)
+            platform.keyring.peek(raw.read_token(scope))
+            raw.read_key(scope)
             raw.decode_body(PlaceRequest, body)
             raw.hash_request("POST", "/v1/checkouts", body)
 
