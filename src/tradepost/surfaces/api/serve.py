@@ -78,10 +78,7 @@ class Server:
                 await raw.send_answer(send, status, body, media_type, headers)
             else:
                 await raw.send_pieces(send, status, body, media_type, headers)
-        except (
-            raw.Disconnected,
-            OSError,
-        ):  # nobody is left to hear the answer; what `answer` meets is answered
+        except (raw.Disconnected, OSError):  # nobody hears the answer; an OSError of the work became one
             return
         finally:
             self._deadlines.end(waiting)
