@@ -18,6 +18,7 @@ from tests.arch.tree import ROOT
 from tests.demo_server import TRADEPOST, demo_server, surroundings
 
 from tradepost.surfaces.cli import __main__ as cli
+from tradepost.testing.torture.shop import wait_until
 
 DONE, FAILED, USAGE, REFUSED = 0, 1, 2, 3
 BODY = {
@@ -63,6 +64,16 @@ class Shop(NamedTuple):
     seller_id: str
 
 
+def is_reserved(folder: Path) -> bool:
+    """Whether the stock has heard that the order was paid."""
+    database = sqlite3.connect(f"file:{folder / 'tradepost.db'}?mode=ro", uri=True)
+    try:
+        found: int = database.execute("SELECT COUNT(*) FROM stock WHERE reserved = 2").fetchone()[0]
+        return found > 0
+    finally:
+        database.close()
+
+
 @pytest.fixture(scope="module")
 def sold(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """The shop, made once for this module; tests that change it take a copy."""
@@ -79,6 +90,7 @@ def sold(tmp_path_factory: pytest.TempPathFactory) -> Shop:
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             order = json.load(answer)["orders"][0]
+        assert wait_until(lambda: is_reserved(folder), within_s=30), "the paid order's stock is never its own"
     return Shop(folder, order["order_id"], order["seller_id"])
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tradepost.kernel.errors import Refusal
+from tradepost.kernel.market import TaxLevel
 from tradepost.kernel.money import Rounding, line_total, price_from_major
 from tradepost.markets import market
 from tradepost.trade import shipping, tax
+from tradepost.trade.tax import Rate, Taxable, TaxPolicy, tax_order
 
 CASES = json.loads((Path(__file__).parent.parent / "data" / "one_amount.json").read_text())["vectors"]
 
@@ -112,3 +115,30 @@ def test_flat_rates(goods: int, free_from: int, expected: int) -> None:
 
 def test_shipping_is_free_by_default() -> None:
     assert shipping.RATES.choose("live.flash_sale")(market("GB"), "sel_1", 10, 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("amounts", "taxes"),
+    [
+        ((1000, -500), (190, -95)),
+        ((3593, -96), (682, -18)),  # 6.64 on 34.97 in one rounding; the credit alone is 0.18
+        ((-1000, -500), (-190, -95)),
+        ((100, -100), (19, -19)),
+        ((0, -100), (0, -19)),
+        ((0, 0), (0, 0)),
+    ],
+)
+@pytest.mark.parametrize("included", [False, True])
+def test_a_credit_in_an_order_carries_its_own_tax(
+    amounts: tuple[int, ...], taxes: tuple[int, ...], included: bool
+) -> None:
+    rate = (Rate(share=Fraction(19, 100), included=included),)
+    policy = TaxPolicy(level=TaxLevel.ORDER)
+    found = tax_order([Taxable(amount=amount, rates=rate) for amount in amounts], policy)
+    whole = tax_order([Taxable(amount=sum(amounts), rates=rate)], policy)[0]
+    assert sum(one.tax for one in found) == whole.tax
+    for amount, one in zip(amounts, found, strict=True):
+        assert one.net + one.tax == one.gross
+        assert one.tax * amount >= 0
+    if not included:
+        assert tuple(one.tax for one in found) == taxes

@@ -44,7 +44,7 @@ def event_types() -> dict[str, type[Event]]:
     return dict(sorted(_TYPES.items()))
 
 
-class EventRow(msgspec.Struct, frozen=True):
+class EventRow(msgspec.Struct, frozen=True, array_like=True):
     """One event as stored and as delivered. `sequence` is its place in the shard's stream, 0 before commit."""
 
     gene: int

@@ -142,12 +142,18 @@ def gene_for(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=2).digest(), "big") % GENES
 
 
+_PRODUCTS = [
+    {letter: ((product + value) % 32 or 32) * 2 % 33 for letter, value in _VALUES.items()}
+    for product in range(33)
+]
+"""ISO/IEC 7064 hybrid system MOD 33,32: what a product becomes with the next letter."""
+
+
 def _check_letter(letters: str) -> str:
     """ISO/IEC 7064 hybrid system MOD 33,32 over the base32 alphabet."""
     product = 32
     for letter in letters:
-        total = (product + _VALUES[letter]) % 32 or 32
-        product = (total * 2) % 33
+        product = _PRODUCTS[product][letter]
     return ALPHABET[(33 - product) % 32]
 
 

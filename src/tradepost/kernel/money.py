@@ -29,9 +29,13 @@ class Rounding(StrEnum):
     FLOOR = "floor"
 
 
+_HALF_UP = Rounding.HALF_UP
+"""By a name of its own: reading it off the enumeration takes as long as the division."""
+
+
 def divide(numerator: int, denominator: int, rounding: Rounding = Rounding.HALF_UP) -> int:
     """The quotient rounded to an integer by the named rule. Raises ZeroDivisionError for a zero denominator."""
-    if rounding is Rounding.HALF_UP and numerator >= 0 and denominator > 0:
+    if rounding is _HALF_UP and numerator >= 0 and denominator > 0:
         return (2 * numerator + denominator) // (2 * denominator)  # the way of nearly every amount
     if denominator < 0:
         numerator, denominator = -numerator, -denominator

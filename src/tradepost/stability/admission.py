@@ -46,6 +46,9 @@ class Priority(IntEnum):
     BROWSE = 2
 
 
+_ORDER = Priority.ORDER
+
+
 class AdmissionTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`capacity_per_s` requests a second over all processes, 0 for no cap, with `burst_ms` of it at once.
 
@@ -164,7 +167,7 @@ class Admission:
         """A request that was let in has been answered. `outside_s` of its time was spent waiting for others, such
         as a payment provider: more room here would not have made that shorter. Orders are what is judged."""
         self.under_way -= 1
-        if priority == Priority.ORDER and self.concurrency.note(
+        if priority == _ORDER and self.concurrency.note(
             now_s - started_s - outside_s, self.under_way + 1, now_s
         ):
             self._make_rooms()

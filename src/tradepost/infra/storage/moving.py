@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Table
 
 from tradepost.infra.storage.migrate import load_tables
 from tradepost.infra.storage.sqlite_reader import SqliteReader
-from tradepost.infra.storage.tables.columns import METADATA, TIME_FIRST
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.kernel.tx import Row, Storage, Tx, Value, marks
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
 
 PAGE_ROWS = 500
 OWN = frozenset({"event_counters", "commit_marks"})
@@ -103,13 +105,19 @@ class Shelf(msgspec.Struct, frozen=True):
 
 def shelves(*, time_first: bool) -> list[Shelf]:
     """Every table that travels, with its key as SQLite keeps it or as servers do."""
+    from tradepost.infra.storage.tables.columns import (  # noqa: PLC0415 - SQLAlchemy is slow to load
+        METADATA,
+        TIME_FIRST,
+    )
+
     load_tables()
-    return [_shelf(table, time_first) for table in METADATA.sorted_tables if table.name not in OWN]
+    timed = TIME_FIRST if time_first else frozenset()
+    return [_shelf(table, table.name in timed) for table in METADATA.sorted_tables if table.name not in OWN]
 
 
 def _shelf(table: Table, time_first: bool) -> Shelf:
     key = [column.name for column in table.primary_key.columns]
-    if time_first and table.name in TIME_FIRST:
+    if time_first:
         key = [*key[1:], key[0]]
     return Shelf(table.name, tuple(column.name for column in table.columns), tuple(key))
 

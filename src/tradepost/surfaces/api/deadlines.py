@@ -58,10 +58,13 @@ class Deadlines:
         self._waiting: dict[Waiting, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._telling: set[asyncio.Future[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self, operation: Operation, send: Send, started: float) -> Waiting:
         """Enter a request that began at `started` (perf_counter); bulk operations take as long as they take."""
-        waiting = Waiting(operation, send, started, asyncio.current_task(), TRACE_ID.get())
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # a system call; every request asks for its task
+        waiting = Waiting(operation, send, started, asyncio.current_task(self._loop), TRACE_ID.get())
         if self._limit_s and not operation.bulk:
             self._waiting[waiting] = None
             if self._timer is None:

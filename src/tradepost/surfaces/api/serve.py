@@ -74,12 +74,11 @@ class Server:
             self.meter.count(operation.path, status, time.perf_counter() - started)
             if self._switches.active:
                 headers = [*headers, self._switches.header]
-            with suppress(OSError):
-                if isinstance(body, bytes):
-                    await raw.send_answer(send, status, body, media_type, headers)
-                else:
-                    await raw.send_pieces(send, status, body, media_type, headers)
-        except raw.Disconnected:
+            if isinstance(body, bytes):
+                await raw.send_answer(send, status, body, media_type, headers)
+            else:
+                await raw.send_pieces(send, status, body, media_type, headers)
+        except (raw.Disconnected, OSError):  # nobody hears the answer; an OSError of the work became one
             return
         finally:
             self._deadlines.end(waiting)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-
-import msgspec
 
 from tradepost.kernel.errors import Kind, declare_problems
 from tradepost.surfaces.cli.output import FAILED, errors
@@ -42,7 +41,7 @@ def conformance(*files: Path, check: bool = False) -> None:
     for path in files:
         for case in read_cases(path):
             answer = run_case(case)
-            sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+            sys.stdout.write(json.dumps(answer, default=str) + "\n")
             if check:
                 verdicts.append(verdict_of(case, answer))
     sys.stdout.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +11,7 @@ import msgspec
 from tradepost.kernel.money import PRICE_SCALE, line_total
 from tradepost.kernel.splitting import Remainder
 from tradepost.testing.conformance.amounts import percent
-from tradepost.testing.conformance.model import Unsupported
+from tradepost.testing.conformance.model import Unsupported, exact, whole
 from tradepost.testing.conformance.switches import only, remainder_of, rounding_of
 from tradepost.trade.promotion import (
     Basis,
@@ -83,6 +82,7 @@ _KEYS = (
     "get_percent",
 )
 _AMOUNTS = ("percent", "fixed", "set_items_total_to")
+_OF_KINDS = ("qty", "price", "buy_filter", "buy_qty", "get_filter", "get_qty", "get_percent")
 _FILTER = ("line_index", "list_price_equals", "group", "unit_price_min", "unit_price_max", "product")
 _CONDITION = (
     "items_total_at_least",
@@ -103,7 +103,7 @@ def as_list(value: Any) -> list[Any]:
 
 def exact_minor(value: Any) -> int:
     """An amount in minor units that is whole. Raises Unsupported for a fraction."""
-    found = Fraction(Decimal(str(value)))
+    found = exact(value)
     if found.denominator != 1:
         raise Unsupported(f"{value!r} is no whole number of minor units")
     return int(found)
@@ -117,8 +117,18 @@ def ppm_of(text: Any) -> int:
     return int(found)
 
 
-def basket_of(lines: Sequence[Given], policy: Policy, coupons: Iterable[Any], currency: str) -> Basket:
-    """The lines as listed. Groups, products and floors are the engine's own fields; a SKU is its product too."""
+def basket_of(
+    lines: Sequence[Given],
+    policy: Policy,
+    coupons: Iterable[Any],
+    currency: str,
+    *,
+    unit_first: bool = False,
+) -> Basket:
+    """The lines as listed. Groups, products and floors are the engine's own fields; a SKU is its product too.
+
+    With `unit_first` a unit's price is rounded before it is multiplied, else the product.
+    """
     return Basket(
         market="",
         currency=currency,
@@ -126,23 +136,25 @@ def basket_of(lines: Sequence[Given], policy: Policy, coupons: Iterable[Any], cu
         at_ms=0,
         buyer_id="",
         codes=tuple(str(coupon) for coupon in coupons),
-        lines=tuple(_line(number, line, policy) for number, line in enumerate(lines, 1)),
+        lines=tuple(_line(number, line, policy, unit_first) for number, line in enumerate(lines, 1)),
     )
 
 
-def _line(number: int, line: Given, policy: Policy) -> BasketLine:
-    quantity = int(line.get("qty", 1))
+def _line(number: int, line: Given, policy: Policy, unit_first: bool) -> BasketLine:
+    quantity = whole(line.get("qty", 1))
     if quantity < 0:
         raise Unsupported("a line of less than no unit")
     subtotal = line.get("line_subtotal")
     if "unit_price" in line:
-        price = Fraction(Decimal(str(line["unit_price"]))) * PRICE_SCALE
+        price = exact(line["unit_price"]) * PRICE_SCALE
     elif subtotal is not None and quantity:
         price = Fraction(exact_minor(subtotal) * PRICE_SCALE // quantity)
     else:
         raise Unsupported("a line without a price")
     if price.denominator != 1 or price < 0:
-        raise Unsupported(f"unit price {line['unit_price']!r}")
+        raise Unsupported(f"unit price {line.get('unit_price', subtotal)!r}")
+    if unit_first:
+        price = Fraction(line_total(int(price), 1, policy.rounding) * PRICE_SCALE)
     listed = line_total(int(price), quantity, policy.rounding)
     name = str(line.get("sku", line.get("id", f"line {number}")))
     return BasketLine(
@@ -173,7 +185,7 @@ def engine_policy(policy: Given, promotions: Sequence[Given] = ()) -> Policy:
     evaluation = str(policy.get("promotion_evaluation", ""))
     if evaluation and not evaluation.startswith("sequential"):
         raise Unsupported(f"promotion_evaluation {evaluation!r}")
-    ranked = any("priority" in promotion for promotion in promotions)
+    ranked = any("priority" in promotion for promotion in promotions if isinstance(promotion, Mapping))
     by_unit = str(policy.get("unit_order", ""))
     if by_unit not in ("", "dearest unit price first"):
         raise Unsupported(f"unit_order {by_unit!r}")
@@ -255,7 +267,7 @@ def _rule(number: int, promotion: Given, wishes: Wishes) -> Rule:
         filter=filter_of(promotion.get("filter")),
         conditions=tuple(_condition(condition) for condition in as_list(promotion.get("conditions"))),
         cap_minor=exact_minor(promotion.get("cap") or 0),
-        priority=int(promotion.get("priority") or 0),
+        priority=whole(promotion.get("priority") or 0),
         exclusive=bool(promotion.get("exclusive", False)),
         basis=Basis.LIST if rule_class is RuleClass.LINE else Basis.LEFT,
     )
@@ -277,38 +289,48 @@ def _plain(promotion: Given, wishes: Wishes) -> Percentage | Fixed | SetTotal:
     given = [key for key in _AMOUNTS if promotion.get(key) is not None]
     if len(given) != 1:
         raise Unsupported(f"a promotion with {' and '.join(given) or 'no amount'}")
-    most = int(promotion.get("max_units") or 0)
+    stray = [key for key in _OF_KINDS if key in promotion]
+    if stray:
+        raise Unsupported(f"{' and '.join(stray)} without a kind")
+    most = whole(promotion.get("max_units") or 0)
     value = promotion[given[0]]
     if given[0] == "percent":
         return Percentage(percent_ppm=ppm_of(value), max_units=most, units=wishes.units)
     if given[0] == "fixed":
-        return Fixed(amount_minor=exact_minor(value), max_units=most, units=wishes.units)
-    return SetTotal(amount_minor=exact_minor(value))
+        return Fixed(amount_minor=_not_below(value, 0), max_units=most, units=wishes.units)
+    return SetTotal(amount_minor=_not_below(value, 0))
+
+
+def _not_below(value: Any, least: int) -> int:
+    found = exact_minor(value)
+    if found < least:
+        raise Unsupported(f"{value!r} in a promotion")
+    return found
 
 
 def _kind(kind: str, promotion: Given, wishes: Wishes) -> BuyGet | CheapestFree | BundlePrice:
     beside = [key for key in _AMOUNTS if promotion.get(key) is not None]
     if beside:
         raise Unsupported(f"{' and '.join(beside)} beside the kind {kind!r}")
-    most = int(promotion.get("max_units") or 0)
+    most = whole(promotion.get("max_units") or 0)
     if kind == "cheapest_free":
-        every = int(promotion.get("qty") or 0)
+        every = _not_below(promotion.get("qty") or 0, 0)
         rounds = [bound for bound in (wishes.rounds_max, most) if bound]  # a round frees one unit
         return CheapestFree(every=every, rounds_max=min(rounds, default=0))
     if kind == "bundle_fixed_price":
         if most:
             raise Unsupported("a bundle with max_units")
         return BundlePrice(
-            price_minor=exact_minor(promotion["price"]),
-            parts=(BundlePart(quantity=int(promotion["qty"])),),
+            price_minor=_not_below(promotion["price"], 0),
+            parts=(BundlePart(quantity=_not_below(promotion["qty"], 1)),),
             rounds_max=wishes.rounds_max,
         )
     if kind != "buy_x_get_y":
         raise Unsupported(f"promotion kind {kind!r}")
     buy = filter_of(promotion.get("buy_filter"))
     return BuyGet(
-        buy_quantity=int(promotion.get("buy_qty", promotion.get("qty", 1))),
-        get_quantity=int(promotion.get("get_qty", 1)),
+        buy_quantity=_not_below(promotion.get("buy_qty", promotion.get("qty", 1)), 1),
+        get_quantity=_not_below(promotion.get("get_qty", 1), 1),
         buy=buy,
         get=filter_of(promotion["get_filter"]) if "get_filter" in promotion else buy,
         percent_ppm=ppm_of(promotion.get("get_percent", 100)),
@@ -331,7 +353,7 @@ def filter_of(given: Given | None) -> Filter:
         if given.get(key) is not None
     }
     return Filter(
-        line_nos=tuple(int(index) + 1 for index in as_list(given.get("line_index"))),
+        line_nos=tuple(whole(index) + 1 for index in as_list(given.get("line_index"))),
         groups=tuple(str(group) for group in as_list(given.get("group"))),
         products=tuple(str(product) for product in as_list(given.get("product"))),
         **price,

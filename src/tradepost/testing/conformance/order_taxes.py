@@ -35,6 +35,9 @@ class RateBook:
         self.included = bool(given.get("prices_include_tax", False))
         self.categories: dict[str, list[Named]] = {}
         rates = given.get("tax_rates")
+        if rates is not None and not isinstance(rates, Mapping | list | tuple):
+            raise Unsupported(f"tax_rates {str(rates)[:40]!r}")
+        self.closed = rates is not None
         if isinstance(rates, Mapping):
             for category, written in rates.items():
                 self.categories[str(category)] = [self._named(one, None, None) for one in as_list(written)]
@@ -58,6 +61,8 @@ class RateBook:
             return []
         if named[0] == "tax_category":
             found = self.categories.get(str(line["tax_category"]))
+            if found is None and self.closed:
+                return []  # the rates are all there are: what none of them names is untaxed
             if found is None:
                 raise Unsupported(f"no rate of the category {line['tax_category']!r}")
             return found

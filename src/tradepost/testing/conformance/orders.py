@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tradepost.kernel.market import TaxLevel
 from tradepost.testing.conformance.campaigns import (
     SELLER,
     as_list,
@@ -112,14 +113,19 @@ def _run(given: Given, policy: Given) -> dict[str, Any]:
     promotions = as_list(given.get("promotions"))
     switches = engine_policy(policy, promotions)
     currency = str(given.get("currency", "EUR"))
-    basket = basket_of(lines, switches, as_list(given.get("coupons")), currency)
+    coupons = as_list(given.get("coupons"))
+    if any(isinstance(coupon, Mapping) for coupon in coupons):
+        raise Unsupported("coupons that are rules themselves, in an order")
+    taxing = tax_policy_of(policy)
+    unit_first = taxing.level is TaxLevel.UNIT
+    basket = basket_of(lines, switches, coupons, currency, unit_first=unit_first)
     shipping = as_list(given.get("shipping"))
     for one in shipping:
         only(one, ("fee", "tax_percent", "tax_percents", "tax_category", "discount_net"))
     charges = [Charge(seller_id=SELLER, amount_minor=exact_minor(one.get("fee") or 0)) for one in shipping]
     engine = Promotions(campaigns_of(promotions, policy, currency), switches, explain=True)
     outcome = engine.ship(basket, engine(basket), charges)
-    rates, taxing = RateBook(given), tax_policy_of(policy)
+    rates = RateBook(given)
     before = _taxed_before(policy)
     goods = _goods(lines, basket, outcome, rates)
     parcels = [
@@ -127,10 +133,9 @@ def _run(given: Given, policy: Given) -> dict[str, Any]:
         for one, charge, changes in zip(shipping, charges, outcome.shipping, strict=True)
     ]
     extras = [_surcharge(one, rates) for one in as_list(given.get("surcharges"))]
-    taxes = [_tax(parts, taxing, before) for parts in (goods, parcels, extras)]
-    listed = [
-        _tax([_unreduced(part) for part in parts], taxing, before) for parts in (goods, parcels, extras)
-    ]
+    taxes = _tax_apart(goods, parcels, extras, taxing, before)
+    unreduced = [[_unreduced(part) for part in parts] for parts in (goods, parcels, extras)]
+    listed = _tax_apart(unreduced[0], unreduced[1], unreduced[2], taxing, before)
     level = _tax(_goods(lines, basket, outcome, rates, level=RuleClass.LINE), taxing, before)
     return {
         **_sums(taxes, outcome),
@@ -187,6 +192,18 @@ def _surcharge(given: Given, rates: RateBook) -> Part:
 
 def _unreduced(part: Part) -> Part:
     return Part(listed=part.listed, final=part.listed, names=part.names, quantity=part.quantity)
+
+
+def _tax_apart(
+    goods: list[Part], parcels: list[Part], extras: list[Part], policy: TaxPolicy, before: bool
+) -> list[Taxes]:
+    """The taxes of goods, shipping and surcharges; one rounding of an order covers goods and surcharges."""
+    items, count = _tax([*goods, *extras], policy, before), len(goods)
+    return [
+        Taxes(parts=goods, taxed=items.taxed[:count]),
+        _tax(parcels, policy, before),
+        Taxes(parts=extras, taxed=items.taxed[count:]),
+    ]
 
 
 def _tax(parts: list[Part], policy: TaxPolicy, before: bool) -> Taxes:

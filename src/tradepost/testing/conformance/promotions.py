@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from tradepost.testing.conformance.campaigns import (
     ppm_of,
     tiered_percent,
 )
-from tradepost.testing.conformance.model import Unsupported
+from tradepost.testing.conformance.model import Unsupported, exact, whole
 from tradepost.testing.conformance.switches import only
 from tradepost.trade.promotion import (
     Basis,
@@ -116,8 +115,8 @@ def _lines(given: Given, currency: str) -> Sequence[Given]:
     if "base" in given:
         return [{"unit_price": given["base"], "qty": 1}]
     if "base_major" in given:
-        exact = Fraction(Decimal(str(given["base_major"]))) * 10 ** exponent_of(currency)
-        return [{"unit_price": Decimal(exact.numerator) / Decimal(exact.denominator), "qty": 1}]
+        minor = exact(given["base_major"]) * 10 ** exponent_of(currency)
+        return [{"unit_price": Decimal(minor.numerator) / Decimal(minor.denominator), "qty": 1}]
     if "qty" in given and "first_unit_discount" in given:
         price = exact_minor(given["first_unit_discount"]) + exact_minor(given["additional_unit_discount"])
         return [{"unit_price": price, "qty": given["qty"]}]
@@ -161,7 +160,7 @@ def _rule(key: str, given: Given) -> Rule:
             effect=NthUnit(
                 first_minor=exact_minor(given["first_unit_discount"]),
                 additional_minor=exact_minor(given["additional_unit_discount"]),
-                max_units=int(given.get("max_units") or 0),
+                max_units=whole(given.get("max_units") or 0),
             ),
         )
     name = str(given.get("tier_basis", "amount")).lower()
@@ -192,7 +191,7 @@ def _coupons(coupons: Sequence[Given], policy: Given) -> list[Rule]:
         kind = _COUPONS.get(str(coupon.get("kind")))
         if kind is None:
             raise Unsupported(f"coupon kind {coupon.get('kind')!r}")
-        most = int(coupon.get("max_units") or 0)
+        most = whole(coupon.get("max_units") or 0)
         effect: Percentage | Fixed
         if kind == "percent":
             effect = Percentage(percent_ppm=ppm_of(coupon["amount"]), max_units=most, units=units)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tradepost.testing.conformance.model import Unsupported
+from tradepost.testing.conformance.model import Unsupported, whole
 from tradepost.testing.conformance.orders import run_order
 from tradepost.trade.orders import share
 
@@ -20,12 +20,13 @@ def run_refund(given: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str,
     order = {key: value for key, value in given.items() if key != "return_qty"}
     if "return_qty" not in given:
         raise Unsupported("no return_qty")
+    priced = run_order(order, policy)
     lines: Sequence[Mapping[str, Any]] = order["lines"]
-    totals = _totals(run_order(order, policy), lines)
+    totals = _totals(priced, lines)
     wanted = _wanted(given["return_qty"], lines)
     refund = 0
     for line, total, units in zip(lines, totals, wanted, strict=True):
-        quantity = int(line.get("qty", 1))
+        quantity = whole(line.get("qty", 1))
         if not 0 <= units <= quantity:
             raise Unsupported(f"{units} of {quantity} units given back")
         refund += share(total, quantity, units)
@@ -50,11 +51,11 @@ def _totals(priced: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> li
 
 def _wanted(units: Any, lines: Sequence[Mapping[str, Any]]) -> list[int]:
     if isinstance(units, Mapping):
-        return [int(units.get(str(line.get("sku")), 0)) for line in lines]
+        return [whole(units.get(str(line.get("sku")), 0)) for line in lines]
     if isinstance(units, Sequence) and not isinstance(units, str):
         if len(units) != len(lines):
             raise Unsupported("return_qty has another number of lines")
-        return [int(unit) for unit in units]
+        return [whole(unit) for unit in units]
     if len(lines) != 1:
         raise Unsupported("return_qty is one number, the order has several lines")
-    return [int(units)]
+    return [whole(units)]

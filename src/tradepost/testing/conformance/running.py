@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -14,11 +15,14 @@ from tradepost.kernel.errors import Refusal
 from tradepost.testing.conformance.model import Unsupported
 from tradepost.testing.conformance.switches import asks_exact, known_policy
 
-__all__ = ["CASES_MAX", "Verdict", "compare", "read_cases", "run_case", "summary", "verdict_of"]
+__all__ = ["CASES_MAX", "WHY_MAX", "Verdict", "compare", "read_cases", "run_case", "summary", "verdict_of"]
 
 CASES_MAX = 100_000
 """Cases of one run; beyond it the run is refused."""
 
+WHY_MAX = 300
+"""Characters of a reason; a longer one is cut."""
+_DIGITS_MAX = 1000
 _HOME = "tradepost.testing.conformance"
 _RUNNERS: Mapping[str, tuple[str, str]] = {
     "order": (f"{_HOME}.orders", "run_order"),
@@ -47,20 +51,44 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_cases(path: Path) -> Iterator[dict[str, Any]]:
-    """The cases of a file: its top-level key `vectors`, or the file itself when it is a list.
+    """The cases of a file: its top-level key `vectors`, the file itself when it is a list, or one case a line.
 
-    Raises Refusal `conformance.file_invalid` for anything else.
+    Numbers are read exactly, however long. Raises Refusal `conformance.file_invalid` for anything else.
     """
     try:
-        read = msgspec.json.decode(path.read_bytes())
-    except msgspec.DecodeError as error:
+        text = path.read_text(encoding="utf-8-sig")
+        found = _cases_in(text)
+    except OSError as error:
+        raise Refusal("conformance.file_invalid", f"{path.name} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise Refusal("conformance.file_invalid", f"{path.name} is no JSON: {error}") from None
-    found = read.get("vectors") if isinstance(read, dict) else read
     if not isinstance(found, list) or len(found) > CASES_MAX:
         raise Refusal(
             "conformance.file_invalid", f"{path.name} has no list of cases, or more than {CASES_MAX}."
         )
     yield from found
+
+
+def _cases_in(text: str) -> Any:
+    try:
+        read = _decode(text)
+    except json.JSONDecodeError:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) < 2:
+            raise
+        return [_decode(line) for line in lines]
+    if isinstance(read, dict):
+        return [read] if "kind" in read else read.get("vectors")
+    return read
+
+
+def _decode(text: str) -> Any:
+    return json.loads(text, parse_float=Decimal, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | Decimal:
+    """An integer; one of more digits than Python reads at once stays a decimal, and its case alone breaks."""
+    return int(digits) if len(digits) <= _DIGITS_MAX else Decimal(digits)
 
 
 def run_case(case: Any) -> dict[str, Any]:
@@ -73,6 +101,8 @@ def run_case(case: Any) -> dict[str, Any]:
         if not isinstance(case, dict) or not isinstance(case.get("input"), dict):
             raise Unsupported("no case: an object with id, kind and input is one")
         policy = case.get("policy") or {}
+        if not isinstance(policy, dict):
+            raise Unsupported(f"a policy that is no object: {str(policy)[:60]}")
         known_policy(policy)
         runner = _runner(str(case.get("kind")))
         if asks_exact(policy):
@@ -82,8 +112,13 @@ def run_case(case: Any) -> dict[str, Any]:
         return {"id": case_id, "unsupported": str(missing)}
     except Refusal as refusal:
         return {"id": case_id, "unsupported": f"refused: {refusal.code}: {refusal.detail}"}
+    except KeyError as error:
+        return {
+            "id": case_id,
+            "unsupported": f"failed: KeyError: {error} is missing, or not one of those known",
+        }
     except Exception as error:
-        return {"id": case_id, "unsupported": f"failed: {type(error).__name__}: {error}"}
+        return {"id": case_id, "unsupported": f"failed: {type(error).__name__}: {error}"[:WHY_MAX]}
 
 
 def _exactly(runner: Runner, given: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +149,9 @@ def compare(expected: Any, actual: Any, path: str = "") -> list[str]:
         for key, value in expected.items():
             where = f"{path}.{key}" if path else str(key)
             if key == "parts_any_order":
-                if sorted(value) != sorted(actual.get("parts") or ()):
+                if not isinstance(value, list) or sorted(map(str, value)) != sorted(
+                    map(str, actual.get("parts") or ())
+                ):
                     found.append(f"{where}: {actual.get('parts')!r}, {value!r} in any order expected")
             elif key not in actual:
                 found.append(f"{where}: missing, {value!r} expected")
@@ -150,7 +187,7 @@ def verdict_of(case: Any, answer: Mapping[str, Any]) -> Verdict:
     why = str(answer.get("unsupported", ""))
     if why:
         result = "failed" if why.startswith("failed: ") else "unsupported"
-    elif "expected" not in known:
+    elif known.get("expected") is None:
         result = "unjudged"
     else:
         lines = compare(known["expected"], answer["actual"])

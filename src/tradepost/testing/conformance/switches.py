@@ -72,10 +72,14 @@ def known_policy(policy: Mapping[str, Any]) -> None:
     for key in policy:
         if key not in KNOWN:
             raise Unsupported(f"policy key {key!r} is not one we know")
+    if policy.get("same_priority", "order unspecified") != "order unspecified":
+        raise Unsupported(f"same_priority {policy['same_priority']!r}")
 
 
 def only(given: Mapping[str, Any], keys: Iterable[str]) -> None:
     """Raise Unsupported for an input key that this kind does not read: ignoring it would be a guess."""
+    if not isinstance(given, Mapping):
+        raise Unsupported(f"{str(given)[:40]!r} where an object belongs")
     for key in given:
         if key not in keys:
             raise Unsupported(f"input key {key!r}")

@@ -20,6 +20,7 @@ _BOUND_BY: dict[Layer, tuple[str, ...]] = {
     Layer.MEMBER: ("segment",),
 }
 """What a price of a layer must be bound to, by one of these at least."""
+_LIST = Layer.LIST
 _BOUNDS = ("market", "scene", "content_id", "segment")
 
 
@@ -51,7 +52,7 @@ def price_at(
             window.currency == currency
             and window.from_ms <= at_ms
             and open_ended
-            and (window.layer is Layer.LIST or _is_for(window, market, scene, content_id, segments))
+            and (window.layer is _LIST or _is_for(window, market, scene, content_id, segments))
         ):
             return window.price_e4
     return None

@@ -42,7 +42,7 @@ async def _place(context: Context, placement: Placement) -> tuple[CheckoutView, 
     if hinted is not None and await context.earlier.find(placement) is None:
         raise hinted
     home = context.db.shard_of(placement.gene)
-    shards = {context.db.shard_of(gene_of(demand.sku_id)) for demand in placement.hold.demands}
+    shards = {home} if context.db.shards == 1 else _shards_of(context, demands)
     if shards <= {home}:
         placed = await context.db.batch(home, placing.PLACE, placement)
     else:
@@ -53,6 +53,10 @@ async def _place(context: Context, placement: Placement) -> tuple[CheckoutView, 
         return decode_view(placement.body), False
     shard = context.db.shard_of(gene_of(placed.buyer_id))
     return await context.db.read(shard, find_checkout, placed.buyer_id, placed.checkout_id), True
+
+
+def _shards_of(context: Context, demands: Sequence[inventory.Demand]) -> set[int]:
+    return {context.db.shard_of(gene_of(demand.sku_id)) for demand in demands}
 
 
 async def _place_across(context: Context, placement: Placement, home: int, shards: Sequence[int]) -> Placed:

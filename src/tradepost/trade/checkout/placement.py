@@ -50,12 +50,12 @@ def make_placement(quote: Quote, market: Market, terms: Terms, given: Particular
     capture = orders.ON_SHIPMENT if quote.scene in terms.capture_on_shipment_scenes else orders.IMMEDIATE
     numbers = [order_number(ordered.order_id) for ordered in quote.orders]
     return Placement(
-        checkout_id=quote.checkout_id,
-        buyer_id=quote.buyer_id,
-        gene=gene_of(quote.buyer_id),
-        scope=given.scope,
-        key=given.key,
-        request_hash=given.request_hash,
+        quote.checkout_id,
+        quote.buyer_id,
+        gene_of(quote.buyer_id),
+        given.scope,
+        given.key,
+        given.request_hash,
         quote_hash=given.quote_hash,
         at_ms=given.at_ms,
         quoted=given.quoted,
@@ -147,11 +147,9 @@ def _new_order(
         email=given.email,
         quote_hash=given.quote_hash,
         risk=risk_code,
-        priced=quote.priced if quote.priced.edition else orders.NO_CAMPAIGNS,
-        places=ordered.places,
-        shipping_adjustments=ordered.shipping_adjustments,
-        sending=ordered.sending if ordered.sending.method else orders.NO_SENDING,
     )
+    if quote.priced.edition or ordered.places or ordered.shipping_adjustments or ordered.sending.method:
+        body = _with_basis(body, quote, ordered)
     return orders.new_order(
         body,
         order_id=ordered.order_id,
@@ -164,6 +162,17 @@ def _new_order(
         payment_id=quote.payment_id,
         at_ms=given.at_ms,
         payment_deadline_ms=market.payment_deadline_ms,
+    )
+
+
+def _with_basis(body: orders.OrderBody, quote: Quote, ordered: QuotedOrder) -> orders.OrderBody:
+    """The body with what campaigns and shipping terms had to do with it."""
+    return msgspec.structs.replace(
+        body,
+        priced=quote.priced if quote.priced.edition else orders.NO_CAMPAIGNS,
+        places=ordered.places,
+        shipping_adjustments=ordered.shipping_adjustments,
+        sending=ordered.sending if ordered.sending.method else orders.NO_SENDING,
     )
 
 

@@ -234,7 +234,8 @@ def _sellable(offer: OfferView | None, want: Want, index: int) -> OfferView:
 
 
 def _freeze(offer: OfferView, line: pricing.PricedLine, line_no: int, floor_minor: int) -> orders.OrderLine:
-    return orders.OrderLine(
+    """What the offer says, then what pricing said: a call with over 15 keywords makes a dictionary, two do not."""
+    goods = orders.OrderLine(
         line_no=line_no,
         offer_id=offer.offer_id,
         offer_version=offer.version,
@@ -245,16 +246,17 @@ def _freeze(offer: OfferView, line: pricing.PricedLine, line_no: int, floor_mino
         quantity=line.quantity,
         unit_price_e4=line.unit_price_e4,
         list_minor=line.list_minor,
-        adjustments=line.adjustments,
         total_minor=line.total_minor,
+        pool=offer.pool,
+        limit_per_buyer=offer.limit_per_buyer,
+        components=tuple([orders.StockItem(part.sku_id, part.quantity) for part in offer.components]),
+    )
+    return msgspec.structs.replace(
+        goods,
+        adjustments=line.adjustments,
         tax_minor=line.tax_minor,
         tax_rate_bps=line.tax_rate_bps,
         tax_category=line.tax_category,
-        pool=offer.pool,
-        limit_per_buyer=offer.limit_per_buyer,
-        components=tuple(
-            [orders.StockItem(component.sku_id, component.quantity) for component in offer.components]
-        ),
         content_id=line.content_id,
         creator_id=line.creator_id,
         fee_bps=line.fee_bps,

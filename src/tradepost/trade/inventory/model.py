@@ -55,7 +55,7 @@ class Movement(StrEnum):
     WRITE_OFF = "write_off"
 
 
-class Demand(msgspec.Struct, frozen=True, kw_only=True):
+class Demand(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """So many units of a component SKU from a pool for one owner (an order). A limit of 0 is no limit."""
 
     owner_id: str
@@ -65,7 +65,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     limit_per_buyer: int = 0
 
 
-class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
+class HoldRequest(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """All demands of one checkout: held together or not at all.
 
     `expires_at_ms` is above 0 only when the hold commits alone, before its orders do: then the reaper asks for

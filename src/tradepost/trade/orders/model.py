@@ -180,7 +180,7 @@ class Cancellation(msgspec.Struct, frozen=True):
     refund_minor: int
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class Order(msgspec.Struct, frozen=True):
     """An order as it stands. `deadline_at_ms` is when its present state ends by itself, 0 for never."""
 
     order_id: str

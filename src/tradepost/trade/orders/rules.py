@@ -105,7 +105,7 @@ def new_order(
         deadline_at_ms=deadline_at_ms,
         payment_id=payment_id,
         body=encode_body(body),
-        events=tuple(record(fact, order_id, number, at_ms, buyer_id, seller_id) for number, fact in log),
+        events=tuple([record(fact, order_id, number, at_ms, buyer_id, seller_id) for number, fact in log]),
     )
 
 
@@ -122,7 +122,7 @@ def _all_lines(body: OrderBody) -> tuple[LineQuantity, ...]:
 
 
 def _check_total(order_id: str, body: OrderBody) -> None:
-    if sum(line.total_minor for line in body.lines) + body.shipping_minor != body.total_minor:
+    if sum([line.total_minor for line in body.lines]) + body.shipping_minor != body.total_minor:
         raise ValueError(f"{order_id}: the lines and shipping do not sum to {body.total_minor}")
 
 
@@ -132,7 +132,7 @@ def _creators(body: OrderBody) -> tuple[str, ...]:
 
 
 def _placed_lines(body: OrderBody) -> tuple[PlacedLine, ...]:
-    return tuple(PlacedLine(li.line_no, li.sku_id, li.quantity, li.total_minor) for li in body.lines)
+    return tuple([PlacedLine(li.line_no, li.sku_id, li.quantity, li.total_minor) for li in body.lines])
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -93,8 +93,8 @@ def find_orders(tx: Tx, order_ids: Iterable[str]) -> dict[str, Order]:
 
 def _order(row: Row) -> Order:
     return Order(
-        order_id=row[0],
-        checkout_id=row[1],
+        row[0],
+        row[1],
         buyer_id=row[2],
         seller_id=row[3],
         market=row[4],

@@ -30,11 +30,13 @@ _CAPTURABLE = ("AUTHORIZED", "PARTIALLY_CAPTURED")
 
 def open_payment(intent: NewIntent) -> Payment:
     """The row of a new intent. Raises Refusal `payments.amount_invalid` when the portions do not sum to it."""
-    if intent.amount_minor <= 0 or sum(p.amount_minor for p in intent.portions) != intent.amount_minor:
+    if intent.amount_minor <= 0 or sum([p.amount_minor for p in intent.portions]) != intent.amount_minor:
         raise amount_invalid(intent.amount_minor)
     shares = tuple(
-        Share(p.order_id, p.seller_id, p.amount_minor, p.fee_minor, p.tax_minor, p.market, lines=p.lines)
-        for p in intent.portions
+        [
+            Share(p.order_id, p.seller_id, p.amount_minor, p.fee_minor, p.tax_minor, p.market, lines=p.lines)
+            for p in intent.portions
+        ]
     )
     return Payment(
         payment_id=intent.payment_id,

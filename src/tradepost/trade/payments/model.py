@@ -151,7 +151,7 @@ class Portion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     funded: tuple[Funding, ...] = ()
 
 
-class NewIntent(msgspec.Struct, frozen=True, kw_only=True):
+class NewIntent(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One try to be paid for one checkout. `capture` is immediate or on_shipment.
 
     With `confirm` the intent is opened in PROCESSING, so `charge` may call the provider without another commit.
@@ -326,7 +326,7 @@ class PortionView(msgspec.Struct, frozen=True, kw_only=True):
     charged_back_minor: int = 0
 
 
-class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
+class PaymentView(msgspec.Struct, frozen=True):
     """A payment as others may see it. Amounts in minor units."""
 
     payment_id: str

@@ -49,7 +49,7 @@ def _write_body(payment: Payment) -> bytes:
 
 def _payment(row: Row) -> Payment:
     body, sides = _read_body(row[14])
-    return Payment(
+    payment = Payment(
         payment_id=row[0],
         checkout_id=row[1],
         buyer_id=row[2],
@@ -65,8 +65,8 @@ def _payment(row: Row) -> Payment:
         revision=row[12],
         opened_at_ms=row[13],
         body=body,
-        sides=sides,
     )
+    return msgspec.structs.replace(payment, sides=sides) if sides else payment
 
 
 def _refund(row: Row) -> Refund:

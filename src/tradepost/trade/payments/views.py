@@ -9,8 +9,8 @@ def view_payment(payment: Payment) -> PaymentView:
     """The public view of a payment row."""
     body = payment.body
     return PaymentView(
-        payment_id=payment.payment_id,
-        checkout_id=payment.checkout_id,
+        payment.payment_id,
+        payment.checkout_id,
         buyer_id=payment.buyer_id,
         provider=payment.provider,
         method=body.method,

@@ -7,7 +7,7 @@ from functools import partial
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.market import Market, TaxLevel
-from tradepost.kernel.money import PRICE_SCALE, Rounding, divide, split
+from tradepost.kernel.money import PRICE_SCALE, divide, split
 from tradepost.trade.catalog import OfferView, price_at
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
@@ -33,6 +33,7 @@ from tradepost.trade.tax import by_category, by_level
 
 _NONE: tuple[Adjustment, ...] = ()
 _NOBODY_SENDS: Mapping[str, Sent] = {}
+_BY_LINE = TaxLevel.LINE
 
 
 def list_price(
@@ -127,7 +128,7 @@ def _levelled(
 
     Only the market's own rates know levels; another strategy answers line by line.
     """
-    if market.tax_level is TaxLevel.LINE or tax is not by_category:
+    if market.tax_level is _BY_LINE or tax is not by_category:
         return [tax] * len(lines)
     amounts = [
         amount + sum(one.amount_minor for one in changes)
@@ -307,7 +308,7 @@ def _price_line(
         total, net = amount, amount - tax_minor
     else:
         total, net = amount + tax_minor, amount
-    fee_minor = divide(net * offer.fee_bps, 10_000, Rounding.HALF_UP) if offer.fee_bps else 0
+    fee_minor = divide(net * offer.fee_bps, 10_000) if offer.fee_bps else 0
     number = index + 1
     if trace is not None:
         trace.append(

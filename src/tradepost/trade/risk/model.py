@@ -19,7 +19,7 @@ class Decision(StrEnum):
     REFUSE = "refuse"
 
 
-class RiskFacts(msgspec.Struct, frozen=True, kw_only=True):
+class RiskFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A checkout about to be placed. A bound of 0 switches its rule off.
 
     `placed_in_window` counts what the buyer placed in the last `window_ms`, this checkout not among it.

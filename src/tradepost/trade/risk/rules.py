@@ -6,6 +6,7 @@ from tradepost.kernel.errors import Refusal, problem_table
 from tradepost.trade.risk.model import CHECK, Decision, RiskFacts, Verdict
 
 _ALLOWED = Verdict(decision=Decision.ALLOW)
+_REFUSE = Decision.REFUSE
 
 
 def judge(facts: RiskFacts) -> Verdict:
@@ -40,7 +41,7 @@ def refusal_of(verdict: Verdict) -> Refusal | None:
 
     A code that nobody declared, from a plugin's rule, becomes `risk.refused` with that code as `rule`.
     """
-    if verdict.decision is not Decision.REFUSE:
+    if verdict.decision is not _REFUSE:
         return None
     extra: dict[str, str | int | list[str] | list[int] | None] = {}
     if verdict.retry_after_s:

@@ -147,13 +147,28 @@ def tax_order(lines: Sequence[Taxable], policy: TaxPolicy = TaxPolicy()) -> list
     for rates, members in groups.items():
         amounts = [rounded(lines[index].amount, policy.rounding) for index in members]
         whole = _once(sum(amounts), rates, policy)
-        weights = [abs(amount) for amount in amounts]
-        columns = [split(tax, weights) for tax in whole.taxes]
+        alone = [_once(amount, rates, policy).taxes if amount < 0 else () for amount in amounts]
+        columns = [
+            _told(tax, amounts, [taxes[number] if taxes else None for taxes in alone])
+            for number, tax in enumerate(whole.taxes)
+        ]
         for place, (index, amount) in enumerate(zip(members, amounts, strict=True)):
             taxes = tuple(column[place] for column in columns)
             inside = sum(tax for tax, rate in zip(taxes, rates, strict=True) if rate.included)
             found[index] = Taxed(net=amount - inside, gross=amount - inside + sum(taxes), taxes=taxes)
     return [found[index] for index in range(len(lines))]
+
+
+def _told(tax: int, amounts: Sequence[int], given: Sequence[int | None]) -> list[int]:
+    """One tax over the amounts it was levied on: those below zero carry their own, the others share what is left.
+
+    Where no amount is above zero, all share by size.
+    """
+    if not any(amount > 0 for amount in amounts):
+        return split(tax, [abs(amount) for amount in amounts])
+    left = tax - sum([part for part in given if part is not None])
+    shared = split(left, [max(amount, 0) for amount in amounts])
+    return [part if own is None else own for part, own in zip(shared, given, strict=True)]
 
 
 def restate(

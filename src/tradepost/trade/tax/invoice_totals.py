@@ -144,6 +144,8 @@ class _Sheet:
             if kind and tax.kind == kind and tax.percent is not None:
                 if tax.retained:
                     raise Refusal("tax.invoice_invalid", f"{kind} is retained, so prices cannot include it.")
+                if _number(tax.percent) <= -100:
+                    raise Refusal("tax.invoice_invalid", f"No price includes {kind} of {tax.percent[:40]}.")
                 return tax
         return None
 

@@ -37,6 +37,7 @@ from tradepost.trade.checkout import Address, Want
 from tradepost.trade.parties import Role
 
 ROUTES = Routes("checkout")
+_FOR_BUYERS = (Role.STOREFRONT, Role.OPERATOR)
 
 
 def asked_skus(platform: Platform, body: PlaceRequest) -> list[str]:
@@ -148,7 +149,7 @@ async def place_checkout(call: Call) -> Answer:
 
 def _segments(call: Call, body: QuoteRequest | PlaceRequest) -> tuple[str, ...]:
     """The groups of a buyer, said by somebody who may speak for buyers."""
-    return body.segments if call.principal.role in (Role.STOREFRONT, Role.OPERATOR) else ()
+    return body.segments if call.principal.role in _FOR_BUYERS else ()
 
 
 def _is_new_guest(call: Call, body: PlaceRequest) -> bool:

@@ -152,7 +152,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 def view_payment(view: PaymentView, refunds: tuple[Refund, ...] = ()) -> PaymentAnswer:
     """A payment as shown."""
     currency = view.currency
-    return PaymentAnswer(
+    answer = PaymentAnswer(
         payment_id=view.payment_id,
         checkout_id=view.checkout_id,
         buyer_id=view.buyer_id,
@@ -180,8 +180,10 @@ def view_payment(view: PaymentView, refunds: tuple[Refund, ...] = ()) -> Payment
                 for portion in view.portions
             ]
         ),
-        refunds=tuple([view_refund(refund) for refund in refunds]),
     )
+    if not refunds:
+        return answer
+    return msgspec.structs.replace(answer, refunds=tuple([view_refund(refund) for refund in refunds]))
 
 
 def view_refund(refund: Refund) -> RefundAnswer:
