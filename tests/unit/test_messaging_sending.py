@@ -24,7 +24,7 @@ from tradepost.infra.messaging.topics import SUBSCRIPTIONS, Names, as_options, g
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import EventRow
 from tradepost.testing.world import TestWorld
-from tradepost.trade import invoicing, payments
+from tradepost.trade import checkout, invoicing, payments
 
 
 def row_of(aggregate_id: str, version: int, kind: str = "a", payload: bytes = b"{}") -> EventRow:
@@ -64,6 +64,7 @@ def test_an_aggregate_stays_in_its_lane() -> None:
 def test_the_declared_subscriptions_are_those_of_the_rooms() -> None:
     nothing = cast(Any, None)
     names = {each.name for each in app.consumers()}
+    names |= {task.name for task in checkout.tasks(nothing, nothing)}
     names |= {task.name for task in payments.tasks(nothing, nothing, nothing)}
     names |= {task.name for task in invoicing.tasks(nothing, nothing, nothing)}
     assert sorted(names) == sorted(SUBSCRIPTIONS)
