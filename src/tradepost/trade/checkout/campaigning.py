@@ -11,10 +11,11 @@ from tradepost.kernel.money import PRICE_SCALE, divide
 from tradepost.kernel.tx import Storage, Tx
 from tradepost.kernel.world import World
 from tradepost.markets import all_markets
-from tradepost.trade import catalog, inventory, orders, promotion
+from tradepost.trade import catalog, orders, promotion
 from tradepost.trade.catalog import OfferView
 from tradepost.trade.checkout import limits
 from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.filling import fill_up
 from tradepost.trade.checkout.rules import groups_of
 from tradepost.trade.pricing import list_price
 from tradepost.trade.promotion import BasketLine, Campaign, Limits, Probe, StoredCampaign
@@ -83,7 +84,7 @@ async def fill_limits(db: Storage, world: World, campaign: Campaign) -> None:
     """Bring the buckets of a total and a budget up to their share; those that have it are left alone."""
     wanted = limits.stock_of(campaign.campaign_id, campaign.limits)
     for shard, shares in limits.by_shard(wanted, db.shard_of).items():
-        await db.transact(shard, _top_up, shares, campaign.campaign_id, world.now_ms())
+        await db.transact(shard, fill_up, shares, campaign.campaign_id, world.now_ms())
 
 
 def tasks(db: Storage, world: World) -> list[Task]:
@@ -100,24 +101,6 @@ def tasks(db: Storage, world: World) -> list[Task]:
             await fill_limits(db, world, live)
 
     return [Task("checkout.limits", (promotion.CHANGED,), fill)]
-
-
-def _top_up(tx: Tx, shares: dict[str, tuple[int, int]], campaign_id: str, at_ms: int) -> None:
-    there = {level.sku_id: level.on_hand for level in inventory.levels(tx, shares)}
-    changes = [
-        inventory.StockChange(
-            sku_id=sku_id,
-            location_id=limits.PLACE,
-            pool=limits.POOL,
-            delta=share - there.get(sku_id, 0),
-            reference=limits.reference_of(campaign_id, bound),
-            at_ms=at_ms,
-        )
-        for sku_id, (share, bound) in shares.items()
-        if share > there.get(sku_id, 0)
-    ]
-    if changes:
-        inventory.receive(tx, changes)
 
 
 async def check_prices(context: Context, campaign: Campaign) -> None:

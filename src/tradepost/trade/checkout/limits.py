@@ -25,6 +25,8 @@ FIRST_UNITS = 64
 ENDLESS = 1_000_000_000
 """Units of a counter that bounds each buyer and not their sum."""
 TOTAL, BUYER, DAY, CONTENT, BUDGET = "total", "buyer", "day", "content", "budget"
+OVER_ALL = (TOTAL, BUDGET)
+"""The kinds that count over a whole campaign and may be raised while it runs."""
 
 
 class LimitUse(msgspec.Struct, frozen=True, kw_only=True):

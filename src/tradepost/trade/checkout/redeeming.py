@@ -11,6 +11,7 @@ from tradepost.kernel.ids import gene_for, gene_of
 from tradepost.trade import inventory, orders
 from tradepost.trade.checkout import limits
 from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.filling import fill_up
 from tradepost.trade.checkout.limits import LimitUse
 from tradepost.trade.checkout.model import CheckoutView, Placement
 from tradepost.trade.checkout.promoting import refuse_reached
@@ -89,7 +90,12 @@ async def _is_dry(context: Context, use: LimitUse, bucket: int, placement: Place
 
 async def _open(context: Context, use: LimitUse, bucket: int, placement: Placement) -> None:
     change = limits.opening_of(use, bucket, placement.buyer_id, placement.at_ms)
-    await context.db.transact(context.db.shard_of(gene_of(change.sku_id)), inventory.receive, [change])
+    shard = context.db.shard_of(gene_of(change.sku_id))
+    if use.kind in limits.OVER_ALL:  # a publisher may fill the same bucket, by another bound
+        shares = {change.sku_id: (change.delta, use.bound)}
+        await context.db.transact(shard, fill_up, shares, use.campaign_id, change.at_ms)
+    else:
+        await context.db.transact(shard, inventory.receive, [change])
 
 
 def _use_of(refusal: Refusal, chosen: dict[LimitUse, int], buyer_id: str) -> LimitUse | None:
