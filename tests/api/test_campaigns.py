@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.api.conftest import ADDRESS, Client, Reply, Shop
 
-from tradepost.trade import checkout, inventory, promotion
+from tradepost.trade import checkout, inventory, orders, promotion
 
 TEN = {"code": "ten", "effect": {"kind": "percentage", "percent_ppm": 100_000}}
 
@@ -85,6 +85,31 @@ async def test_a_sellers_campaign_touches_its_own_lines_and_is_nobody_elses(shop
     assert (await shop.seller.post("/v1/campaigns", platform)).code == "promotion.campaign_invalid"
     other = await shop.seller.post("/v1/campaigns", terms(seller_id="sel_01m4xk9v0c7s8p2q3r4t5v6w7x"))
     assert other.code == "auth.forbidden"
+
+
+async def test_a_campaign_names_a_group_of_goods_and_a_placed_order_keeps_it(shop: Shop) -> None:
+    summer = {**TEN, "filter": {"groups": ["summer-2026"]}}
+    await publish(shop.operator, rules=[summer])
+    assert (await quote(shop)).json["total"]["amount_minor"] == 2_685
+    offer = (await shop.seller.get(f"/v1/offers/{shop.offer_id}")).json
+    path = f"/v1/products/{offer['product_id']}"
+    product = (await shop.seller.get(path)).json
+    assert product["groups"] == []
+    wanted = {"title": product["title"], "version": product["version"]}
+    refused = await shop.seller.put(path, {**wanted, "groups": ["Summer 2026"]})
+    assert (refused.code, refused.json["field"]) == ("catalog.group_invalid", "groups")
+    changed = await shop.seller.put(path, {**wanted, "groups": ["summer-2026", "kitchen", "kitchen"]})
+    assert (changed.status, changed.json["groups"]) == (200, ["kitchen", "summer-2026"])
+    found = await quote(shop)
+    assert found.json["total"]["amount_minor"] == 2_685 - 179
+    placed = await shop.buyer.post("/v1/checkouts", {"quote": found.json["quote"], "address": ADDRESS})
+    assert placed.status == 201
+    db = shop.platform.db
+    order_ids = [one["order_id"] for one in placed.json["orders"]]
+    [first, second] = [
+        (await db.read(0, orders.orders_by_ids, [order_id]))[0].body.lines[0] for order_id in order_ids
+    ]
+    assert (first.groups, second.groups) == (("kitchen", "summer-2026"), ())
 
 
 async def test_new_rules_count_from_the_next_publishing_on(shop: Shop) -> None:

@@ -189,6 +189,8 @@ async def test_price_windows_that_touch_are_fine(shop: Shop) -> None:
         ("catalog.text_invalid", {"code": "P2", "description": "a\x00"}),
         ("catalog.text_invalid", {"code": "P2", "tax_category": "Zero Rate"}),
         ("catalog.image_invalid", {"code": "P2", "image": "javascript:x"}),
+        ("catalog.group_invalid", {"code": "P2", "groups": ("Summer",)}),
+        ("catalog.group_invalid", {"code": "P2", "groups": tuple(f"g{n}" for n in range(17))}),
         ("id.invalid", {"code": "P2", "product_id": "prd_01kdvdna00e0fr09hq86v79egd"}),
     ],
 )

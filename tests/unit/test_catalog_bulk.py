@@ -62,6 +62,23 @@ async def test_weights_come_and_go_with_the_file(db: Any, world: TestWorld, sell
     assert await weights() == {"A": (420, 420), "B": (0, 0)}
 
 
+async def test_groups_come_and_go_with_the_file(db: Any, world: TestWorld, seller_id: str) -> None:
+    await load(db, world, seller_id, f"{HEAD},groups\nA,Lantern,GBP,2.555,summer; light\nB,Mug,GBP,1,\n")
+
+    async def groups() -> dict[str, tuple[str, ...]]:
+        offers = (await db.read(0, catalog.offers_of_seller, seller_id)).offers
+        return {one.sku_code: one.groups for one in offers}
+
+    assert await groups() == {"A": ("light", "summer"), "B": ()}
+    saved = await save(db, seller_id)
+    await load(db, world, seller_id, f"{HEAD}\nA,Lamp,GBP,2.555\n")
+    assert (await groups())["A"] == ("light", "summer"), "a column that is left out changes nothing"
+    await load(db, world, seller_id, f"{HEAD},groups\nA,Lamp,GBP,2.555,\n")
+    assert (await groups())["A"] == ()
+    await load(db, world, seller_id, saved)
+    assert await groups() == {"A": ("light", "summer"), "B": ()}
+
+
 async def test_import_creates_then_changes_nothing(db: Any, world: TestWorld, seller_id: str) -> None:
     text = f"{HEAD}\nA,Lantern,GBP,2.555\nA,Lantern,USD,3.5\nB,Mug,GBP,0\n"
     first = await load(db, world, seller_id, text)
@@ -166,6 +183,7 @@ WIDE_ROWS: list[tuple[str, dict[str, Any]]] = [
     ("catalog.code_invalid", {"product_code": " x"}),
     ("catalog.image_invalid", {"image": "lantern.png"}),
     ("catalog.text_invalid", {"tax_category": "A B"}),
+    ("catalog.group_invalid", {"groups": "summer SALE"}),
     ("catalog.column_unknown", {"colour": "red"}),
     ("catalog.stock_unsupported", {"stock": 5}),
     ("catalog.seller_mismatch", {"seller": "sel_other"}),

@@ -135,6 +135,7 @@ def _product(known: _Known, item: BulkItem, sku: Sku | None) -> Product:
             description=_or(head.description, before.description),
             image=_or(head.image, before.image),
             tax_category=_or(head.tax_category, before.tax_category),
+            groups=before.groups if head.groups is None else head.groups,
         )
     )
 

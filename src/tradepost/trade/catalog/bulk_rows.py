@@ -28,6 +28,7 @@ COLUMNS = (
     "description",
     "image",
     "tax_category",
+    "groups",
     "components",
     "weight_g",
     "offer_code",
@@ -60,6 +61,7 @@ class BulkRow(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     image: str | None = None
     tax_category: str | None = None
+    groups: tuple[str, ...] | None = None
     components: tuple[tuple[str, int], ...] | None = None
     weight_g: int | None = None
     markets: tuple[str, ...] | None = None
@@ -192,11 +194,10 @@ def _typed(line_no: int, cells: Cells, key: tuple[str, str, str]) -> BulkRow:
         description=cells.get("description"),
         image=cells.get("image"),
         tax_category=cells.get("tax_category") or None,
+        groups=_names(cells["groups"]) if "groups" in cells else None,
         components=_components(cells.get("components")),
         weight_g=_whole(cells, "weight_g"),
-        markets=tuple(sorted(markets.replace(";", " ").replace(",", " ").split())) or None
-        if markets
-        else None,
+        markets=(_names(markets) or None) if markets else None,
         window=_window(cells),
         pool=cells.get("pool") or None,
         limit_per_buyer=_whole(cells, "limit_per_buyer"),
@@ -204,6 +205,10 @@ def _typed(line_no: int, cells: Cells, key: tuple[str, str, str]) -> BulkRow:
         state=cells.get("state") or None,
         stock=_whole(cells, "stock"),
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(sorted(text.replace(";", " ").replace(",", " ").split()))
 
 
 def _missing(field: str) -> Refusal:
@@ -259,6 +264,7 @@ def format_rows(
         "description": product.description,
         "image": product.image,
         "tax_category": product.tax_category,
+        "groups": " ".join(product.groups),
         "components": "; ".join(sorted(f"{code_of[part.sku_id]}*{part.quantity}" for part in sku.components)),
         "weight_g": str(sku.weight_g),
     }

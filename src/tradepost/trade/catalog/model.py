@@ -48,7 +48,10 @@ class PriceWindow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
-    """What is described: one text and picture for one SKU or several. `code` is unique per seller."""
+    """What is described: one text and picture for one SKU or several. `code` is unique per seller.
+
+    `groups` are names that campaigns may speak of; the tax category is one without being listed.
+    """
 
     product_id: str
     seller_id: str
@@ -58,6 +61,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     image: str = ""
     tax_category: str = "standard"
     version: int = 1
+    groups: tuple[str, ...] = ()
 
 
 class Sku(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +114,7 @@ class OfferFacts(msgspec.Struct, frozen=True, kw_only=True):
     components: tuple[Component, ...]
     terms: OfferTerms
     weight_g: int = 0
+    groups: tuple[str, ...] = ()
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +168,7 @@ class OfferView(msgspec.Struct, frozen=True, kw_only=True):
     floors: dict[str, int] = {}
     weight_g: int = 0
     shipping_version: int = 0
+    groups: tuple[str, ...] = ()
 
 
 class SellerFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,6 +278,11 @@ declare_problems(
             Kind.INVALID,
             "Not a usable image",
             "Send an http(s) address or a path from /.",
+        ),
+        "catalog.group_invalid": (
+            Kind.INVALID,
+            "Not usable groups",
+            "Send at most 16 names of 1 to 32 small letters, digits, `_`, `.` or `-`.",
         ),
         "catalog.state_invalid": (Kind.INVALID, "Not an offer state", "Use ACTIVE, PAUSED or ENDED."),
         "catalog.row_malformed": (Kind.INVALID, "Row cannot be read", "Correct the row's syntax."),

@@ -35,6 +35,8 @@ WEIGHT_MAX_G = 10_000_000
 _POOL = re.compile(r"[a-z0-9_.-]{1,32}\Z")
 _IMAGE = re.compile(r"(https?://|/)[!-~]*\Z")
 _TAX = re.compile(r"[a-z0-9_]{1,32}\Z")
+_GROUP = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}\Z")
+GROUPS_MAX = 16
 
 
 def accept_code(code: str, field: str = "code") -> str:
@@ -61,7 +63,7 @@ def accept_text(text: str, length_max: int, field: str, *, needed: bool = True) 
 def accept_product(product: Product) -> Product:
     """The product with trimmed texts.
 
-    Raises Refusal `catalog.code_invalid`, `catalog.text_invalid` or `catalog.image_invalid`.
+    Raises Refusal `catalog.code_invalid`, `catalog.text_invalid`, `catalog.image_invalid` or `catalog.group_invalid`.
     """
     image = product.image.strip()
     if image and (len(image) > IMAGE_MAX or not _IMAGE.match(image)):
@@ -82,7 +84,22 @@ def accept_product(product: Product) -> Product:
         image=image,
         tax_category=product.tax_category,
         version=product.version,
+        groups=accept_groups(product.groups),
     )
+
+
+def accept_groups(groups: Iterable[str]) -> tuple[str, ...]:
+    """The names of groups in order, each once. Raises Refusal `catalog.group_invalid` for a bad name or too many."""
+    found = tuple(sorted(set(groups)))
+    bad = next((name for name in found if not _GROUP.match(name)), None)
+    if bad is not None or len(found) > GROUPS_MAX:
+        raise Refusal(
+            "catalog.group_invalid",
+            f"{len(found)} groups are too many." if bad is None else f"{bad[:40]!r} is no name of a group.",
+            field="groups",
+            expected=f"at most {GROUPS_MAX} names of 1 to 32 small letters, digits, _, . or -",
+        )
+    return found
 
 
 def accept_weight(weight_g: int) -> int:
@@ -216,6 +233,7 @@ def facts_of(product: Product, sku: Sku, terms: OfferTerms) -> OfferFacts:
         components=sku.components or (Component(sku_id=sku.sku_id, quantity=1),),
         terms=terms,
         weight_g=sku.weight_g,
+        groups=product.groups,
     )
 
 
@@ -246,6 +264,7 @@ def view_of(offer: Offer, seller_state: str, fee_bps: int, shipping_version: int
         floors=terms.floors,
         weight_g=facts.weight_g,
         shipping_version=shipping_version,
+        groups=facts.groups,
     )
 
 

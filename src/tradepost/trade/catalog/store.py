@@ -27,6 +27,7 @@ class _ProductBody(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     image: str
     tax_category: str
+    groups: tuple[str, ...] = ()
 
 
 _encode = msgspec.json.Encoder().encode
@@ -57,6 +58,7 @@ def _product(row: Row) -> Product:
         image=body.image,
         tax_category=body.tax_category,
         version=row[4],
+        groups=body.groups,
     )
 
 
@@ -67,6 +69,7 @@ def _body_of(product: Product) -> bytes:
             description=product.description,
             image=product.image,
             tax_category=product.tax_category,
+            groups=product.groups,
         )
     )
 

@@ -158,7 +158,7 @@ def _line(offer: OfferView, unit_e4: int, currency: str) -> BasketLine:
         quantity=1,
         unit_price_e4=unit_e4,
         list_minor=divide(unit_e4, PRICE_SCALE),
-        groups=groups_of(offer.tax_category),
+        groups=groups_of(offer.tax_category, offer.groups),
         floor_minor=offer.floors.get(currency, 0),
     )
 

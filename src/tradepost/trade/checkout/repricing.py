@@ -224,7 +224,7 @@ def _price_line(line: OrderLine, seller_id: str, where: Market) -> PriceLine:
         quantity=line.quantity,
         content_id=line.content_id,
         creator_id=line.creator_id,
-        groups=groups_of(line.tax_category),
+        groups=groups_of(line.tax_category, line.groups),
         floor_minor=line.floor_minor,
     )
 

@@ -117,7 +117,7 @@ def _to_price(
             quantity=want.quantity,
             content_id=want.content_id,
             creator_id=want.creator_id,
-            groups=groups_of(offer.tax_category),
+            groups=groups_of(offer.tax_category, offer.groups),
             floor_minor=offer.floors.get(market.currency, 0),
         )
         for want, offer in zip(wants, offers, strict=True)
@@ -187,14 +187,14 @@ def to_price_line(offer: OfferView, market: Market, content_id: str = "") -> pri
         offer=offer,
         quantity=1,
         content_id=content_id,
-        groups=groups_of(offer.tax_category),
+        groups=groups_of(offer.tax_category, offer.groups),
         floor_minor=offer.floors.get(market.currency, 0),
     )
 
 
-def groups_of(tax_category: str) -> tuple[str, ...]:
-    """The groups of goods that campaigns may name: until the catalogue knows others, the tax category is the one."""
-    return (tax_category,)
+def groups_of(tax_category: str, groups: tuple[str, ...]) -> tuple[str, ...]:
+    """The groups of goods that campaigns may name: the tax category is one, the seller names others."""
+    return (tax_category, *groups)
 
 
 def _by_seller(
@@ -262,6 +262,7 @@ def _freeze(offer: OfferView, line: pricing.PricedLine, line_no: int, floor_mino
         fee_bps=line.fee_bps,
         fee_minor=line.fee_minor,
         floor_minor=floor_minor,
+        groups=offer.groups,
     )
 
 

@@ -108,6 +108,7 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fee_bps: int = 0
     fee_minor: int = 0
     floor_minor: int = 0
+    groups: tuple[str, ...] = ()
 
 
 class OrderBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,6 +21,7 @@ PRODUCT = {
     "description": "Holds 300 ml, glazed by hand.",
     "image": "https://img.example/mug.jpg",
     "tax_category": "standard",
+    "groups": ["kitchen", "summer-2026"],
 }
 PRODUCT_ANSWER = {
     "product_id": "prd_01m4xk9v0c7s8p2q3r4t5v6w7x",
@@ -42,6 +43,7 @@ PRODUCT_CODES = (
     "catalog.code_invalid",
     "catalog.text_invalid",
     "catalog.image_invalid",
+    "catalog.group_invalid",
     "catalog.product_unknown",
     "catalog.code_taken",
     "version.conflict",
@@ -66,13 +68,17 @@ class SellerQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProductFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A product to enter or to change; its code stays. `version` is the one that was read, 0 for a new one."""
+    """A product to enter or to change; its code stays. `version` is the one that was read, 0 for a new one.
+
+    `groups` are names that campaigns may speak of: all it shall be in.
+    """
 
     title: Name
     code: Code = ""
     description: Annotated[str, Meta(max_length=20_000)] = ""
     image: Text = ""
     tax_category: Name = "standard"
+    groups: Annotated[tuple[Annotated[str, Meta(max_length=32)], ...], Meta(max_length=16)] = ()
     version: Version = 0
 
 
@@ -141,6 +147,7 @@ def _product(body: ProductFacts, product_id: str, seller_id: str) -> Product:
         image=body.image,
         tax_category=body.tax_category,
         version=body.version or 1,
+        groups=body.groups,
     )
 
 
