@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.api.conftest import ADDRESS, Client, Shop, make_key
-from tests.api.test_journey import release
+from tests.api.test_journey import place_and_deliver, release
 
 from tradepost.trade import ledger, settlement
 from tradepost.trade.settlement import TRANSIT
@@ -23,16 +23,7 @@ async def led(shop: Shop, creator_id: str, quantity: int = 4) -> Any:
     }
     quote = await shop.buyer.post("/v1/quotes", {"market": "GB", "lines": [line]})
     body = {"quote": quote.json["quote"], "address": ADDRESS, "payment": {"method": "sandbox_succeeds"}}
-    placed = await shop.buyer.post("/v1/checkouts", body)
-    assert placed.status == 201, placed.body
-    await release(shop)
-    order_id = placed.json["orders"][0]["order_id"]
-    packed = await shop.seller.post(f"/v1/orders/{order_id}/packages", {})
-    package = f"/v1/orders/{order_id}/packages/{packed.json['package_id']}"
-    await shop.seller.post(f"{package}/collect", {"carrier": "RM", "tracking_code": "1"})
-    await shop.seller.post(f"{package}/deliver")
-    await release(shop)
-    return order_id
+    return await place_and_deliver(shop, body)
 
 
 async def later(shop: Shop, days: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from tests.api.conftest import ADDRESS, Shop, make_offer
 from tests.api.test_campaigns import publish
 from tests.api.test_cases import ask, case_of, settle, take
-from tests.api.test_journey import delivered, release
+from tests.api.test_journey import delivered, place_and_deliver, release
 from tests.api.test_shipping import put
 
 from tradepost.kernel.ids import gene_of
@@ -80,15 +80,7 @@ async def test_the_taxes_are_those_of_the_address(shop: Shop) -> None:
     to = {"country": "US", "region": "CA", "postcode": "93650"}
     quote = await shop.buyer.post("/v1/quotes", {"market": "US", "lines": lines, "destination": to})
     body = {"quote": quote.json["quote"], "address": address, "payment": {"method": "sandbox_succeeds"}}
-    placed = await shop.buyer.post("/v1/checkouts", body)
-    assert placed.status == 201, placed.body
-    await release(shop)
-    order_id = placed.json["orders"][0]["order_id"]
-    packed = await shop.seller.post(f"/v1/orders/{order_id}/packages", {})
-    package = f"/v1/orders/{order_id}/packages/{packed.json['package_id']}"
-    await shop.seller.post(f"{package}/collect", {"carrier": "UPS", "tracking_code": "1"})
-    await shop.seller.post(f"{package}/deliver")
-    await release(shop)
+    order_id = await place_and_deliver(shop, body)
     old = (await order_of(shop, order_id)).body.lines[0]
     case = await exchanged(shop, order_id, sold[1])
     new = (await order_of(shop, case["replacement_id"])).body

@@ -17,8 +17,20 @@ async def release(shop: Shop) -> None:
 async def delivered(shop: Shop, quantity: int = 2) -> tuple[str, str]:
     """An order that reached its buyer: (order id, package id)."""
     placed = await shop.buy(quantity=quantity)
+    return await deliver(shop, placed["orders"][0]["order_id"])
+
+
+async def place_and_deliver(shop: Shop, body: dict[str, Any]) -> str:
+    """The order of a checkout of the test's own that reached its buyer."""
+    placed = await shop.buyer.post("/v1/checkouts", body)
+    assert placed.status == 201, placed.body
+    order_id, _ = await deliver(shop, placed.json["orders"][0]["order_id"])
+    return order_id
+
+
+async def deliver(shop: Shop, order_id: str) -> tuple[str, str]:
+    """Pack, hand over and deliver a placed order: (order id, package id)."""
     await release(shop)
-    order_id = placed["orders"][0]["order_id"]
     packed = await shop.seller.post(f"/v1/orders/{order_id}/packages", {})
     assert packed.status == 201, packed.body
     package = f"/v1/orders/{order_id}/packages/{packed.json['package_id']}"
