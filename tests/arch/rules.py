@@ -35,7 +35,7 @@ AMBIENT_CALLS = {
     *(f"datetime.{name}" for name in ("now", "utcnow", "today")),
     *("date.today", "os.urandom", "os.getrandom"),
 }
-AMBIENT_FREE = ("kernel/world.py", "settings/", "testing/", "surfaces/cli/", "services/")
+AMBIENT_FREE = ("kernel/world.py", "settings/", "testing/", "demo/priced_shop/", "surfaces/cli/", "services/")
 """Where the clock and chance of the machine may be asked: World itself, making a secret at start, tests, terminal."""
 
 EXACT_ROOMS = ("kernel/", "trade/", "markets/")

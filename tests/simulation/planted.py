@@ -140,12 +140,12 @@ def limit_looked_at(patch: pytest.MonkeyPatch) -> type[FragileEngine]:
 
 def clawback_forgotten(patch: pytest.MonkeyPatch) -> type[FragileEngine]:
     """What a creator has is not taken back with the goods."""
-    shrink = accounting.shrink
 
-    def kept(line: Any, units: int) -> Any:
-        return shrink(line, units) if line.state != "SETTLED" else (line, None)
+    def forgetting(shrink: Any) -> Any:
+        return lambda line, kept: shrink(line, kept) if line.state != "SETTLED" else (line, None)
 
-    patch.setattr(accounting, "shrink", kept)
+    for way in ("shrink", "shrink_base"):  # by units, and by what is still paid
+        patch.setattr(accounting, way, forgetting(getattr(accounting, way)))
     return FragileEngine
 
 

@@ -15,7 +15,7 @@ from tradepost.testing.chaos.run import Options, make_trial
 pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(480)]
 
 SHORT = Options(seconds=2.0, freeze_s=3.0, rate=20.0, shoppers=12)
-LONG = Options(seconds=6.0, rate=25.0)
+LONG = Options(seed=2, seconds=6.0, rate=25.0)
 KINDS = (
     "kill-api",
     "kill-work",

@@ -14,6 +14,7 @@ from tests.demo_server import demo_server
 
 from tradepost.kernel.errors import Refusal
 from tradepost.surfaces.cli import __main__ as cli
+from tradepost.surfaces.cli import output
 from tradepost.surfaces.cli.campaign import read_campaigns
 
 DRAFT = """
@@ -55,7 +56,9 @@ def run(address: str, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.Capt
         caught = capsysbinary.readouterr()
         return code, caught.out.decode() + caught.err.decode()
 
-    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setattr(
+        output.console, "_width", 240
+    )  # it may have read its width from the environment already
     return run
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pymysql
 import pytest
 
 from tradepost.infra.storage import mysql_engine
@@ -23,7 +24,7 @@ class StubEngine:
         self.asked: list[str] = []
         self._runs_max = runs_max
 
-    def pause(self, runs: int) -> bool:
+    def pause(self, runs: int, lost: TransactionLost) -> bool:
         self.asked.append("pause")
         return runs < self._runs_max
 
@@ -103,11 +104,14 @@ def test_mariadb_runs_eight_times_but_begins_none_after_some_seconds(monkeypatch
     now_s, rests = [0.0], list[float]()
     monkeypatch.setattr("tradepost.infra.storage.mysql_engine.time.monotonic", lambda: now_s[0])
     monkeypatch.setattr("tradepost.infra.storage.mysql_engine.time.sleep", rests.append)
-    assert [engine.pause(runs) for runs in range(1, 9)] == [True] * 7 + [False]
+    deadlock, full = TransactionLost("in the way"), TransactionLost("no room")
+    deadlock.__cause__, full.__cause__ = (pymysql.err.OperationalError(code, "") for code in (1213, 1114))
+    assert [engine.pause(runs, deadlock) for runs in range(1, 9)] == [True] * 7 + [False]
     assert sum(rests) < 1, "deadlocks are told at once, and their rests are short"
-    assert engine.pause(1)
+    assert [engine.pause(runs, full) for runs in range(1, 4)] == [True, True, False]
+    assert engine.pause(1, deadlock)
     now_s[0] = mysql_engine.RUNS_S + 1  # each run may have waited for a lock until the server said no
-    assert not engine.pause(2)
+    assert not engine.pause(2, deadlock)
 
 
 class Items:

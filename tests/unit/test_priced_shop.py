@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tradepost.demo.priced_shop.making import make_shop
 from tradepost.surfaces.cli import __main__ as cli
-from tradepost.testing.priced_shop.making import make_shop
 
 
 @pytest.mark.parametrize("count", [150, pytest.param(10_000, marks=pytest.mark.long)])

@@ -74,7 +74,7 @@ class Engine(Protocol):
         """
         ...
 
-    def pause(self, runs: int) -> bool:
+    def pause(self, runs: int, lost: TransactionLost) -> bool:
         """Rest after so many lost runs, where another writer may be in the way; False when no more are worth it."""
         ...
 
@@ -153,7 +153,7 @@ def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
             lost = error.__cause__ or error
             engine.rollback()
             runs += 1
-            if not engine.pause(runs):
+            if not engine.pause(runs, error):
                 refuse_group(calls, lost)
                 return []
         except OutcomeUnknown as error:

@@ -16,7 +16,7 @@ import msgspec
 import pymysql
 
 from tradepost.infra.storage import mysql_text as text
-from tradepost.infra.storage.group import OutcomeUnknown, TransactionLost
+from tradepost.infra.storage.group import RUNS_MAX, OutcomeUnknown, TransactionLost
 from tradepost.infra.storage.mysql_target import (
     NO_SAVEPOINT,
     STATEMENT_TIMEOUT_S,
@@ -35,7 +35,7 @@ from tradepost.kernel.tx import Signal, Taken
 
 RESOLVE_S = 30.0
 RETRY_PAUSE_S = 0.25
-RUNS_MAX = 8
+CONFLICTS_MAX = 8
 RUNS_S = 6.0
 PAUSE_DOUBLINGS_MAX = 6
 KEEP_MARKS_MS = 7 * 86_400_000
@@ -169,14 +169,18 @@ class MysqlEngine:
             except Exception:
                 tx.drop()
 
-    def pause(self, runs: int) -> bool:
+    def pause(self, runs: int, lost: TransactionLost) -> bool:
         """Let the other writers go first after a deadlock: some milliseconds, different ones for each writer.
 
         Eight runs, and none begun after some seconds: each of them may have waited for a lock until the server said no.
+        Where it was not another writer who was in the way, such as on a full disk, three.
         """
         if runs == 1:
             self._lost_at_s = time.monotonic()
-        if runs >= RUNS_MAX or time.monotonic() - self._lost_at_s > RUNS_S:
+        if (
+            runs >= (CONFLICTS_MAX if is_conflict(lost) else RUNS_MAX)
+            or time.monotonic() - self._lost_at_s > RUNS_S
+        ):
             return False
         jitter = time.perf_counter_ns() // 1_000 % 1_000 / 1_000
         time.sleep(0.002 * (1 << min(runs, PAUSE_DOUBLINGS_MAX)) * (0.25 + jitter))

@@ -200,7 +200,7 @@ class SqliteEngine:
             ):  # it is gone either way; `begin` tells if the file is too
                 self.connection.execute("ROLLBACK")
 
-    def pause(self, runs: int) -> bool:
+    def pause(self, runs: int, lost: TransactionLost) -> bool:
         """No rest: no other writer can be in the way of a file's one writer."""
         return runs < RUNS_MAX
 

@@ -1,4 +1,4 @@
-"""`python -m tradepost.testing.priced_shop FOLDER --orders N`: a shop on a file whose orders were priced in every way.
+"""`python -m tradepost.demo.priced_shop FOLDER --orders N`: a shop on a file whose orders were priced in every way.
 
 Its orders come by quote and at once, one seller or several, under campaigns that come, change, pause and end, with
 codes, groups of buyers, limits, shipping discounts, floors and price layers. What `tradepost pricing replay` has to get
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from tradepost.testing.priced_shop.making import make_shop
+from tradepost.demo.priced_shop.making import make_shop
 
 
 def main() -> int:
     """Make the shop and say what is in it."""
-    reading = argparse.ArgumentParser(prog="python -m tradepost.testing.priced_shop", description=__doc__)
+    reading = argparse.ArgumentParser(prog="python -m tradepost.demo.priced_shop", description=__doc__)
     reading.add_argument("folder", type=Path)
     reading.add_argument("--orders", type=int, default=10_000)
     reading.add_argument("--seed", type=int, default=1)
