@@ -12,6 +12,7 @@ import msgspec
 
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.testing.chaos.shop import API, WORK
+from tradepost.testing.torture.shop import wait_until
 
 if TYPE_CHECKING:
     from tradepost.testing.chaos.ground import Ground
@@ -31,6 +32,8 @@ LATENCY_MS = 300
 AHEAD_MS = 40_000
 """What a process with such a clock puts off is late by as much, so a trial can wait for it."""
 BACK_MS = -3_600_000
+STANDS_S = 60.0
+"""A server that fell over a full disk is started again within this time, as a supervisor would."""
 Undo = Callable[[], None]
 
 
@@ -106,7 +109,11 @@ def _fill_disk(ground: Ground) -> Undo:
 
     def end() -> None:
         ground.disk.make_room(pid)
-        ground.revive(MARIADB)  # it may have given up on a full disk
+        wait_until(stands, STANDS_S)
+
+    def stands() -> bool:
+        ground.revive(MARIADB)  # it may have given up on a full disk, and take its time to fall
+        return ground.answers()
 
     ground.disk.fill(pid)
     return end

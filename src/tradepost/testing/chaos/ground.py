@@ -14,8 +14,10 @@ from tradepost.infra.messaging.rocketmq_admin import create
 from tradepost.infra.messaging.topics import Names
 from tradepost.infra.storage.mysql_target import connect, parse_url
 from tradepost.services import testing
+from tradepost.services.checks import check_mysql
 from tradepost.services.fleet import place_at
 from tradepost.services.mariadb import DATABASE
+from tradepost.services.model import Unready
 from tradepost.services.ports import reserve_ports
 from tradepost.testing.chaos.clocks import move_clock
 from tradepost.testing.chaos.disk import SmallDisk, small_disk
@@ -66,6 +68,14 @@ class Ground:
         """SIGKILL for a server; it may be gone already."""
         with contextlib.suppress(ProcessLookupError, KeyError):
             os.kill(self.pid(server), signal.SIGKILL)
+
+    def answers(self) -> bool:
+        """Whether the database lets somebody in."""
+        try:
+            check_mysql(self.url)
+        except Unready:
+            return False
+        return True
 
     def revive(self, server: str) -> None:
         """Start a server again on its ports where it does not run."""
