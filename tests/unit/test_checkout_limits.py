@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -20,7 +19,6 @@ from tradepost.kernel.ids import gene_of
 from tradepost.testing.world import TestWorld
 from tradepost.trade import checkout, inventory, orders, promotion
 from tradepost.trade.checkout import limits, redeeming
-from tradepost.trade.checkout.campaigning import fill_limits
 from tradepost.trade.checkout.limits import BUCKETS, LimitUse, share_of
 from tradepost.trade.inventory import react
 from tradepost.trade.orders import rules
@@ -107,24 +105,6 @@ async def test_a_race_uses_a_total_exactly_so_often(shop: Shop) -> None:
     assert set(answers) - set(placed(answers)) <= set(codes)
     again = [await buy(shop, mug, 500 + number, gene=number) for number in range(20)]
     assert len(placed([*answers, *again])) == 90
-    prove(shop)
-
-
-async def test_a_purchase_by_an_older_bound_adds_nothing_to_a_limit_that_was_raised_meanwhile(
-    shop: Shop,
-) -> None:
-    mug = await shop.offer(pieces=100)
-    raised = coupon("ONE", limits=Limits(total=3))
-    await publish(shop, raised)
-    await fill_limits(shop.db, shop.world, raised)
-    older = LimitUse(
-        campaign_id=raised.campaign_id, kind=limits.TOTAL, key="", quantity=1, bound=2, order_id="ord_1"
-    )
-    buyer_id = shop.world.mint("buyer", 6)
-    late: Any = SimpleNamespace(buyer_id=buyer_id, at_ms=shop.world.now_ms())
-    await redeeming._open(shop.context, older, 0, late)
-    answers = [await buy(shop, mug, number, gene=number) for number in range(6)]
-    assert len(placed(answers)) == 3
     prove(shop)
 
 

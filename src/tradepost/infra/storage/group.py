@@ -139,7 +139,6 @@ def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
     A transaction the database drops is rerun whole, as often as the engine finds worth it, then every caller gets
     `storage.unavailable`. A group in which a batch fails is run once more with each batch behind a savepoint.
     """
-    lost: BaseException = TransactionLost()
     guarded, runs = False, 0
     while True:
         for call in calls:
@@ -150,11 +149,10 @@ def run_group(engine: Engine, calls: Sequence[Call]) -> list[Signal]:
             answered = run(engine, calls)
             signals = engine.commit()
         except TransactionLost as error:
-            lost = error.__cause__ or error
             engine.rollback()
             runs += 1
             if not engine.pause(runs, error):
-                refuse_group(calls, lost)
+                refuse_group(calls, error.__cause__ or error)
                 return []
         except OutcomeUnknown as error:
             engine.rollback()
