@@ -111,17 +111,7 @@ def _to_price(
             )
             for want, offer in zip(wants, offers, strict=True)
         ]
-    return [
-        pricing.PriceLine(
-            offer=offer,
-            quantity=want.quantity,
-            content_id=want.content_id,
-            creator_id=want.creator_id,
-            groups=groups_of(offer.tax_category, offer.groups),
-            floor_minor=offer.floors.get(market.currency, 0),
-        )
-        for want, offer in zip(wants, offers, strict=True)
-    ]
+    return [to_price_line(want, offer, market) for want, offer in zip(wants, offers, strict=True)]
 
 
 def _quote(
@@ -181,12 +171,13 @@ def _with_campaigns(
     )
 
 
-def to_price_line(offer: OfferView, market: Market, content_id: str = "") -> pricing.PriceLine:
-    """One piece of an offer as pricing takes it."""
+def to_price_line(want: Want, offer: OfferView, market: Market) -> pricing.PriceLine:
+    """A line as pricing and campaigns take it."""
     return pricing.PriceLine(
         offer=offer,
-        quantity=1,
-        content_id=content_id,
+        quantity=want.quantity,
+        content_id=want.content_id,
+        creator_id=want.creator_id,
         groups=groups_of(offer.tax_category, offer.groups),
         floor_minor=offer.floors.get(market.currency, 0),
     )

@@ -111,9 +111,10 @@ class _Question:
 
     def price(self, offer: OfferView, at_ms: int) -> PriceNow | None:
         """The price at a moment; None where the offer has none."""
+        want = Want(offer_id=offer.offer_id, quantity=1, content_id=self.content_id)
         try:
             line = pricing.price(
-                [rules.to_price_line(offer, self.where, self.content_id)],
+                [rules.to_price_line(want, offer, self.where)],
                 self.where,
                 at_ms,
                 tax=tax.TAXES.choose(self.scene),
