@@ -5,8 +5,10 @@ from __future__ import annotations
 from tradepost.books import check_books
 from tradepost.books.reconcile.model import DAY_MS, Gathered, Moved
 from tradepost.kernel.tx import Tx
-from tradepost.trade import ledger, settlement
+from tradepost.trade import ledger, payments, settlement
 
+_STORED = f"provider:{payments.STORED_VALUE}"
+"""What buyers pay with stored value is in no provider's report."""
 _KINDS = {"capture": 1, "refund": -1, "chargeback": -1}
 
 
@@ -17,8 +19,11 @@ def gather(tx: Tx, now_ms: int) -> Gathered:
         sign = _KINDS.get(t.kind)
         if sign and t.state == ledger.POSTED:
             amount = sign * ledger.amount_on(t, "provider")
-            if amount:
-                moved.append(Moved(t.reference, t.kind, amount, t.currency, t.at_ms))
+            stored = sign * sum(each.amount_minor for each in t.entries if each.account == _STORED)
+            if amount - stored:
+                moved.append(Moved(t.reference, t.kind, amount - stored, t.currency, t.at_ms))
+            if stored:
+                moved.append(Moved(t.reference, f"stored_{t.kind}", stored, t.currency, t.at_ms))
     return Gathered(
         books=check_books(tx),
         settlement=settlement.check_settlement(tx),
