@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from tests.unit.payments_shop import Shop, back
 
+from tradepost.books.reconcile import ReportRow, Window, gather
+from tradepost.books.reconcile.rules import match_provider
 from tradepost.infra.storage.sqlite import SqliteStorage
 from tradepost.kernel.errors import Refusal
 from tradepost.testing.world import TestWorld
@@ -32,7 +34,8 @@ class SplitShop(Shop):
         return intent, await payments.charge(self.db, self.world, self.providers, intent)
 
     async def credit(self, intent: NewIntent) -> int:
-        return await self.db.read(0, payments.balance_of, intent.buyer_id, "GBP")
+        found: int = await self.db.read(0, payments.balance_of, intent.buyer_id, "GBP")
+        return found
 
     async def provider_took(self, intent: NewIntent) -> tuple[int, int]:
         """(captured, given back) by the provider's own books."""
@@ -313,3 +316,17 @@ async def test_what_is_not_there_opens_nothing(shop: SplitShop) -> None:
     refusal = purse.refuse_or_take(intent)
     assert refusal is not None
     assert (refusal.code, refusal.extra) == ("stored.too_little", {"available_minor": 399})
+
+
+async def test_the_providers_report_is_compared_with_the_cards_part(shop: SplitShop) -> None:
+    intent, _ = await shop.split(400)
+    await shop.give_back(intent, 500)
+    gathered = await shop.db.read(0, gather, shop.world.now_ms())
+    moved = {(row.payment_id, row.kind): row.amount_minor for row in gathered.moved}
+    wanted = {"capture": 600, "stored_capture": 400, "refund": 420, "stored_refund": 80}
+    assert moved == {(intent.payment_id, kind): amount for kind, amount in wanted.items()}
+    report = [
+        ReportRow(id=intent.payment_id, kind=kind, amount_minor=amount, currency="GBP", at_ms=1)
+        for kind, amount in (("capture", 600), ("refund", 420))
+    ]
+    assert match_provider(gathered.moved, report, Window()) == []

@@ -175,12 +175,10 @@ async def _drive(db: Storage, world: World, providers: Providers, recorded: Reco
         todo = recorded.todo
         if todo is None:
             break
-        if todo.own:
-            fact = own_word(view.payment_id, todo)
-        else:
-            answered, fact = await call_provider(
-                providers, _call_for(providers.of(view.provider), view, todo)
-            )
+        fact = own_word(view.payment_id, todo) if todo.own else None
+        if fact is None:
+            call = _call_for(providers.of(view.provider), view, todo)
+            answered, fact = await call_provider(providers, call)
             if not answered or fact is None:
                 break
         recorded = await record(db, Heard(view.payment_id, view.provider, world.now_ms(), fact))
