@@ -47,7 +47,12 @@ async def test_what_credit_does_not_cover_the_card_pays(shop: Shop) -> None:
     assert placed.status == 201, placed.body
     payment = placed.json["payment"]
     assert (payment["state"], payment["provider"], payment["captured"]) == ("CAPTURED", "sandbox", gbp(1_790))
-    assert payment["store_credit"] == {"amount": gbp(1_000), "captured": gbp(1_000), "refunded": gbp(0)}
+    assert payment["store_credit"] == {
+        "amount": gbp(1_000),
+        "captured": gbp(1_000),
+        "refunded": gbp(0),
+        "released": gbp(0),
+    }
     await settle(shop)
     assert await credit(shop) == {"GBP": 0}
     assert (await balances(shop))["provider:sandbox"] == 790
@@ -206,13 +211,15 @@ async def test_a_declined_card_leaves_the_credit_held_for_another(shop: Shop) ->
 
 async def test_an_unpaid_order_that_expires_gives_it_back(shop: Shop) -> None:
     await give(shop, 1_000)
-    await buy(shop, {"method": "sandbox_declines", **ALL})
+    placed = (await buy(shop, {"method": "sandbox_declines", **ALL})).json
     assert await credit(shop) == {"GBP": 0}
     shop.world.advance(86_400_000)
     for _ in range(3):
         await shop.platform.runtime.step()
     await settle(shop)
     assert await credit(shop) == {"GBP": 1_000}
+    payment = await paid(shop, placed)
+    assert (payment["state"], payment["store_credit"]["released"]) == ("VOIDED", gbp(1_000))
     await no_drift(shop)
 
 

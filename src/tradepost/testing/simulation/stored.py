@@ -42,9 +42,11 @@ def _check_held(tx: Tx, held: dict[str, int]) -> list[str]:
         view = payments.find_payment(tx, row[0])
         taken, back = _booked(tx, view)
         found += _check_split(view, taken, back)
-        waits = _stored(view) - sum(one.stored_captured_minor for one in view.portions)
-        if _stored(view) and view.state not in ("CAPTURED", "VOIDED"):
-            wanted[view.currency] = wanted.get(view.currency, 0) + waits
+        settled = sum(one.stored_captured_minor + one.stored_released_minor for one in view.portions)
+        waits = _stored(view) - settled
+        if waits and view.state in ("CAPTURED", "VOIDED"):
+            found.append(f"stored value kept: {view.payment_id} ended with {waits} set aside")
+        wanted[view.currency] = wanted.get(view.currency, 0) + waits
         if view.provider == payments.STORED_VALUE:
             wanted[view.currency] = wanted.get(view.currency, 0) + _set_aside(tx, view)
     for currency in sorted(wanted.keys() | held.keys()):

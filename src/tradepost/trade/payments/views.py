@@ -57,6 +57,7 @@ def _with_stored(payment: Payment, view: PaymentView) -> PaymentView:
                 stored_minor=stored.part,
                 stored_captured_minor=min(portion.captured_minor, stored.held),
                 stored_refunded_minor=stored.given,
+                stored_released_minor=stored.released,
             )
         )
     return replace(view, portions=tuple(portions))

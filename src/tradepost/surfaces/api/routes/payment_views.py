@@ -76,11 +76,14 @@ class RefundAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredPart(msgspec.Struct, frozen=True, kw_only=True):
-    """What store credit pays of a payment; the rest of each amount is the provider's."""
+    """What store credit pays of a payment; the rest of each amount is the provider's.
+
+    `released` came back untaken when the payment ended, `refunded` after it was captured."""
 
     amount: Money
     captured: Money
     refunded: Money
+    released: Money
 
 
 class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +155,7 @@ def _view_stored(view: PaymentView) -> StoredPart:
         amount=_money(sum([one.stored_minor for one in portions]), view.currency),
         captured=_money(sum([one.stored_captured_minor for one in portions]), view.currency),
         refunded=_money(sum([one.stored_refunded_minor for one in portions]), view.currency),
+        released=_money(sum([one.stored_released_minor for one in portions]), view.currency),
     )
 
 
