@@ -329,8 +329,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class PortionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One order's part as shown to those it concerns. Amounts in minor units.
 
-    Of `stored_minor`, the buyer's stored value in it, `stored_captured_minor` was taken, `stored_refunded_minor` of that
-    given back, and `stored_released_minor` came back untaken.
+    Of `stored_minor`, the buyer's stored value in it, `stored_captured_minor` was taken, `stored_refunded_minor` of
+    that given back, and `stored_released_minor` came back untaken.
     """
 
     order_id: str
