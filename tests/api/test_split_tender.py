@@ -147,8 +147,14 @@ async def test_more_than_the_total_is_the_total(shop: Shop) -> None:
 
 async def test_the_rest_has_to_be_paid_with_something_else(shop: Shop) -> None:
     await give(shop, 100)
-    reply = await buy(shop, {"method": "store_credit", **ALL})
+    reply = await buy(shop, {"method": "store_credit", "store_credit_amount": gbp(100)})
     assert (reply.code, reply.json["field"]) == ("input.invalid", "payment.method")
+    assert (await buy(shop, {"method": "store_credit", **ALL})).code == "stored.too_little"
+    await give(shop, 1_690, "more")
+    for _ in range(2):
+        reply = await buy(shop, {"method": "store_credit", **ALL}, key="same")
+        assert reply.json["payment"]["state"] == "CAPTURED", reply.body
+    assert await credit(shop) == {"GBP": 0}
 
 
 async def test_a_guest_has_no_credit_and_nobody_spends_anothers(shop: Shop) -> None:

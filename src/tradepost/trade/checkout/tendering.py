@@ -42,6 +42,8 @@ async def find_part(context: Context, quote: Quote, wish: StoredWish, method: st
         )
     redeemed = await _redeem(context, quote, wish.gift_card) if wish.gift_card else 0
     wanted = None if wish.amount_minor is None else wish.amount_minor + redeemed
+    if wanted is None and method == payments.STORE_CREDIT:
+        return quote.total_minor  # whole or not at all: a repeat finds the first, whatever is left by then
     if wanted is None:
         shard = context.db.shard_of(gene_of(quote.buyer_id))
         wanted = await context.db.read(shard, payments.balance_of, quote.buyer_id, quote.currency)

@@ -240,9 +240,8 @@ class Sheet:
         store.update_refunds(tx, [self.refunds[key] for key in self._changed_refunds])
         if self._postings:
             ledger.append(tx, self._postings)
-        for one in sorted(
-            self._credits
-        ):  # in one order everywhere, so that two writers never wait for each other
+        # in one order everywhere, so that two writers never wait for each other
+        for one in sorted(self._credits):
             value.give_back(tx, one.owner_id, one.name, one.amount_minor, one.currency, one.at_ms)
         if self._changed_disputes:
             store.write_disputes(tx, [self.disputes[key] for key in self._changed_disputes])

@@ -190,9 +190,8 @@ async def _accept(call: Call, body: PlaceRequest, wish: checkout.StoredWish | No
         )
     buyer_id = parties.acting_buyer(call.principal, body.buyer_id)
     new_buyer = not body.quote and not buyer_id
-    if (
-        new_buyer and body.payment.gift_card
-    ):  # each try draws another guest: the second could not have the card
+    if new_buyer and body.payment.gift_card:
+        # Each try draws another guest, and the second could not have the card of the first.
         raise Refusal("stored.buyer_needed", "Nobody is named whose card it is.", field="payment.gift_card")
     if new_buyer:
         # Each try draws another guest: the gene follows the key, so that a repeat finds what the first one placed.
