@@ -129,7 +129,8 @@ async def open_town(db: Storage, world: SimWorld, chance: random.Random) -> Town
         await db.transact(shard, settlement.set_destination, seller_id, to, 0, START_MS)
         town.sellers.append(seller_id)
         await _fill_shop(db, world, chance, town, seller_id)
-    town.codes = await open_campaigns(db, town.sellers)
+    gifts = [(good.seller_id, good.offer_id) for good in town.goods if good.code == "sku-0"]
+    town.codes = await open_campaigns(db, town.sellers, gifts)
     for number in range(BUYERS):
         buyer_id = parties.mint_party(world, "buyer")
         town.buyers.append(buyer_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -10,7 +11,7 @@ from tradepost.kernel.ids import gene_of
 from tradepost.kernel.market import Market
 from tradepost.markets import market
 from tradepost.stability.switches import COUPONS_OFF, QUOTE_CACHE_ONLY, refusal_of
-from tradepost.trade.checkout import rules, sending
+from tradepost.trade.checkout import gifts, rules, sending
 from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.earlier import Asked
 from tradepost.trade.checkout.model import Address, Particulars, Placement, Quote, Want
@@ -26,7 +27,7 @@ from tradepost.trade.checkout.promoting import (
 )
 from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
 from tradepost.trade.inventory import Demand
-from tradepost.trade.pricing import ADJUSTMENTS, no_adjustments
+from tradepost.trade.pricing import ADJUSTMENTS, GiftLine, no_adjustments
 from tradepost.trade.promotion import NOTHING_IN_FORCE, check_discount
 
 
@@ -82,7 +83,8 @@ async def make_quote(
     quote = await price_wants(context, where, wants, asker, scene, ttl_ms, wish)
     if where.region:
         quote = msgspec.structs.replace(quote, region=where.region)
-    return quote, sign_quote(sending.without_options(quote), context.secret)
+    kept = msgspec.structs.replace(quote, missed_gifts=()) if quote.missed_gifts else quote
+    return quote, sign_quote(sending.without_options(kept), context.secret)
 
 
 async def price_exchange(
@@ -203,7 +205,7 @@ async def price_wants(
     gene = gene_of(asker.buyer_id)
     world = context.world
 
-    def make(offered: Offered | None) -> Quote:
+    def make(offered: Offered | None, given: tuple[GiftLine, ...] = ()) -> Quote:
         return rules.make_quote(
             wants,
             views,
@@ -216,13 +218,32 @@ async def price_wants(
             adjust=no_adjustments if context.switches.is_on(COUPONS_OFF) else None,
             offered=offered,
             ways=ways,
+            gifts=given,
         )
 
-    quote = make(offered)
-    if quote.limits and offered is not None:
+    if offered is None:
+        return make(None)
+    given: tuple[GiftLine, ...] = ()
+    if offered.in_force.gifts and asker.counted:
+        given = await gifts.find_gifts(context, offered, where, scene, views)
+    return await _within_limits(context, offered, where, given, make)
+
+
+async def _within_limits(
+    context: Context,
+    offered: Offered,
+    where: Market,
+    given: tuple[GiftLine, ...],
+    make: Callable[[Offered, tuple[GiftLine, ...]], Quote],
+) -> Quote:
+    """The quote without what is used up: campaigns of whose limits too little is left, and gifts that are gone."""
+    quote = make(offered, given)
+    if quote.limits:
         fewer = await leave_out_spent(context, offered, where, quote.limits)
         if fewer is not None:
-            return make(fewer)
+            offered, quote = fewer, make(fewer, given)
+    if given:
+        return await gifts.quote_in_stock(context, given, quote, partial(make, offered))
     return quote
 
 
@@ -276,7 +297,7 @@ def _placement(
 def _guard(context: Context, quote: Quote) -> None:
     """Raise `promotion.price_error` where campaigns together take more off than the market's guard lets pass."""
     if quote.priced.edition:
-        lines = [line for ordered in quote.orders for line in ordered.lines]
+        lines = [line for ordered in quote.orders for line in ordered.lines if line.gift is None]
         listed = sum([line.list_minor for line in lines])
         lowered = sum([change.amount_minor for line in lines for change in line.adjustments])
         check_discount(listed, listed + lowered, context.guard(quote.market))

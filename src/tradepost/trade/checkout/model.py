@@ -7,7 +7,15 @@ import msgspec
 from tradepost.kernel.errors import Kind, declare_problems
 from tradepost.trade.checkout.limits import LimitUse
 from tradepost.trade.inventory import HoldRequest
-from tradepost.trade.orders import NO_CAMPAIGNS, NO_SENDING, NewOrder, OrderLine, PricedUnder, Sending
+from tradepost.trade.orders import (
+    NO_CAMPAIGNS,
+    NO_SENDING,
+    MissedGift,
+    NewOrder,
+    OrderLine,
+    PricedUnder,
+    Sending,
+)
 from tradepost.trade.payments import NewIntent
 from tradepost.trade.pricing import Adjustment
 from tradepost.trade.risk import RiskFacts
@@ -112,7 +120,8 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A priced promise with a deadline. Ids are minted with it, so placing it twice names the same orders.
 
     `limits` are the uses of campaigns that placing it takes, `priced` what decided its discounts, `region` where the
-    goods go when that decided the tax, `destination` what of it decided the shipping.
+    goods go when that decided the tax, `destination` what of it decided the shipping. `missed_gifts` were earned and
+    cannot be had: shown with a new quote, and no part of its token.
     """
 
     checkout_id: str
@@ -132,6 +141,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priced: PricedUnder = NO_CAMPAIGNS
     region: str = ""
     destination: Destination = NOWHERE
+    missed_gifts: tuple[MissedGift, ...] = ()
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -177,6 +187,18 @@ class Particulars(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+class PromisedGift(msgspec.Struct, frozen=True, array_like=True):
+    """A gift's line of an order to be placed: what it takes of the stock and counts in its campaign's budget."""
+
+    order_id: str
+    line_no: int
+    sku_id: str
+    pool: str
+    quantity: int
+    campaign_id: str
+    list_minor: int
+
+
 class Placement(msgspec.Struct, frozen=True, array_like=True):
     """One item of the place batch: everything is priced, minted and encoded; only stock and limits are open."""
 
@@ -197,6 +219,7 @@ class Placement(msgspec.Struct, frozen=True, array_like=True):
     intent: NewIntent | None
     body: bytes
     limits: tuple[LimitUse, ...] = ()
+    gifts: tuple[PromisedGift, ...] = ()
 
 
 class Placed(msgspec.Struct, frozen=True, array_like=True):
@@ -216,8 +239,11 @@ class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
     total_minor: int
 
 
-class CheckoutView(msgspec.Struct, frozen=True, kw_only=True):
-    """A placed checkout: kept as its row's body, answered to the buyer, the same at every replay."""
+class CheckoutView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A placed checkout: kept as its row's body, answered to the buyer, the same at every replay.
+
+    `missed_gifts` were quoted and sold out before it was placed.
+    """
 
     checkout_id: str
     buyer_id: str
@@ -229,3 +255,4 @@ class CheckoutView(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[OrderSummary, ...]
     payment_id: str
     placed_at_ms: int
+    missed_gifts: tuple[MissedGift, ...] = ()

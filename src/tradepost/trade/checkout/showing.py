@@ -18,6 +18,7 @@ from tradepost.trade.catalog import Layer, OfferView, price_at
 from tradepost.trade.checkout import rules, sending
 from tradepost.trade.checkout.buy import find_campaigns, price_wants
 from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.freezing import SELLABLE
 from tradepost.trade.checkout.model import Quote, Want
 from tradepost.trade.checkout.promoting import Asker, Offered
 from tradepost.trade.promotion import Adjustment, Campaign, RuleClass
@@ -229,7 +230,7 @@ def _is_buyable(
     offer = views.get(want.offer_id)
     return (
         offer is not None
-        and (offer.state, offer.seller_state) == rules.SELLABLE
+        and (offer.state, offer.seller_state) == SELLABLE
         and where.code in offer.markets
         and 0 < want.quantity <= (offer.quantity_max or pricing.QUANTITY_MAX)
         and pricing.list_price(

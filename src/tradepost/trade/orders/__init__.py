@@ -17,13 +17,22 @@ from tradepost.trade.orders.api import (
     seller_view,
     unshipped_orders,
 )
-from tradepost.trade.orders.basis import NO_CAMPAIGNS, NO_SENDING, PricedUnder, Redemption, Sending
+from tradepost.trade.orders.basis import (
+    NO_CAMPAIGNS,
+    NO_SENDING,
+    Given,
+    MissedGift,
+    PricedUnder,
+    Redemption,
+    Sending,
+)
 from tradepost.trade.orders.jobs import sweeps
 from tradepost.trade.orders.log import Rebuilt, rebuild
 from tradepost.trade.orders.model import (
     IMMEDIATE,
     ON_SHIPMENT,
     ORDER_STATES,
+    LineProgress,
     LineQuantity,
     NewOrder,
     Order,
@@ -33,8 +42,9 @@ from tradepost.trade.orders.model import (
     StockItem,
 )
 from tradepost.trade.orders.react import CONSUMERS
-from tradepost.trade.orders.rules import check_reason, new_order
+from tradepost.trade.orders.rules import check_reason, miss_gift, missed_gifts, new_order
 from tradepost.trade.orders.units import (
+    body_of,
     check_lines,
     full_progress,
     given_back,
@@ -52,7 +62,10 @@ __all__ = [
     "NO_SENDING",
     "ON_SHIPMENT",
     "ORDER_STATES",
+    "Given",
+    "LineProgress",
     "LineQuantity",
+    "MissedGift",
     "NewOrder",
     "Order",
     "OrderBody",
@@ -63,6 +76,7 @@ __all__ = [
     "SellerOrder",
     "Sending",
     "StockItem",
+    "body_of",
     "cancel_lines",
     "cancel_order",
     "check_lines",
@@ -74,6 +88,8 @@ __all__ = [
     "get_order",
     "given_back",
     "list_seller_orders",
+    "miss_gift",
+    "missed_gifts",
     "new_order",
     "newest_orders",
     "open_lines",

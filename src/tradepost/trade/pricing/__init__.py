@@ -8,11 +8,13 @@ from tradepost.trade.pricing.fx import (
     exact_rate,
     quote_price,
 )
+from tradepost.trade.pricing.giving import goods_of
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
     QUANTITY_MAX,
     Adjust,
     BuyerFacts,
+    GiftLine,
     Priced,
     PricedLine,
     PriceLine,
@@ -35,6 +37,7 @@ __all__ = [
     "BuyerFacts",
     "FrozenRate",
     "Funder",
+    "GiftLine",
     "Outcome",
     "PriceLine",
     "Priced",
@@ -48,6 +51,7 @@ __all__ = [
     "booked_difference",
     "convert_currency",
     "exact_rate",
+    "goods_of",
     "list_price",
     "no_adjustments",
     "price",

@@ -54,6 +54,7 @@ PREVIEW = {
     ],
     "shipping_minor": 0,
     "deduction_minor": 0,
+    "gifts": [],
     "tax_minor": 149,
     "fee_minor": 72,
     "refund_minor": 895,

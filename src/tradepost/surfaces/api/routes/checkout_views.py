@@ -9,7 +9,17 @@ from msgspec import Meta
 
 from tradepost.kernel.money import Money
 from tradepost.surfaces.api.routes.payments import PAYMENT, PaymentAnswer
-from tradepost.surfaces.api.routes.quote_views import GBP, NONE, QUOTE_ORDERS, TAX, QuoteOrder, view_quoted
+from tradepost.surfaces.api.routes.quote_views import (
+    GBP,
+    MISSED_GIFT,
+    NONE,
+    QUOTE_ORDERS,
+    TAX,
+    MissedGiftView,
+    QuoteOrder,
+    view_missed,
+    view_quoted,
+)
 from tradepost.surfaces.api.routes.shipping_views import DestinationInput, Methods
 from tradepost.surfaces.api.words import Code, Id, Name, money
 from tradepost.trade.checkout import CheckoutView, Quote
@@ -34,6 +44,7 @@ QUOTE_ANSWER = {
     "shipping": NONE,
     "orders": QUOTE_ORDERS,
     "guest_token": "",
+    "missed_gifts": [MISSED_GIFT],
 }
 CHECKOUT_ANSWER = {
     "checkout_id": "chk_01m4xk9v0c7s8p2q3r4t5v6w7x",
@@ -54,6 +65,7 @@ CHECKOUT_ANSWER = {
     "placed_at_ms": 1790000000000,
     "payment": PAYMENT,
     "guest_token": "",
+    "missed_gifts": [],
 }
 QUOTE_CODES = (
     "market.unknown",
@@ -178,7 +190,10 @@ class PlaceRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A priced promise until a deadline. `quote` is the signed token to place; nothing is held yet."""
+    """A priced promise until a deadline. `quote` is the signed token to place; nothing is held yet.
+
+    `missed_gifts` were earned and are not there.
+    """
 
     quote: str
     checkout_id: str
@@ -190,6 +205,7 @@ class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     shipping: Money
     orders: tuple[QuoteOrder, ...]
     guest_token: str = ""
+    missed_gifts: tuple[MissedGiftView, ...] = ()
 
 
 class PlacedOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,7 +218,10 @@ class PlacedOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckoutAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A placed checkout: one order a seller, one payment for all. `payment` is as it stood after placing."""
+    """A placed checkout: one order a seller, one payment for all. `payment` is as it stood after placing.
+
+    `missed_gifts` were quoted and sold out before it was placed.
+    """
 
     checkout_id: str
     buyer_id: str
@@ -215,6 +234,7 @@ class CheckoutAnswer(msgspec.Struct, frozen=True, kw_only=True):
     placed_at_ms: int
     payment: PaymentAnswer | None = None
     guest_token: str = ""
+    missed_gifts: tuple[MissedGiftView, ...] = ()
 
 
 def view_quote(quote: Quote, token: str, guest_token: str) -> QuoteAnswer:
@@ -231,6 +251,7 @@ def view_quote(quote: Quote, token: str, guest_token: str) -> QuoteAnswer:
         shipping=money(quote.shipping_minor, currency),
         orders=tuple([view_quoted(order, currency) for order in quote.orders]),
         guest_token=guest_token,
+        missed_gifts=view_missed(quote.missed_gifts),
     )
 
 
@@ -261,4 +282,5 @@ def view_checkout(
         placed_at_ms=view.placed_at_ms,
         payment=payment,
         guest_token=guest_token,
+        missed_gifts=view_missed(view.missed_gifts) if view.missed_gifts else (),
     )

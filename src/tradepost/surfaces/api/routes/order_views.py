@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.money import Money
+from tradepost.surfaces.api.routes.quote_views import MissedGiftView, view_missed
 from tradepost.surfaces.api.routes.shipping_views import SendingView, view_sending
 from tradepost.surfaces.api.words import Cursor, Limit, Quantity, money, unit_price
 from tradepost.trade import orders
@@ -51,8 +52,10 @@ ORDER_ANSWER = {
             "shipped": 0,
             "delivered": 0,
             "returned": 0,
+            "gift_of": "",
         }
     ],
+    "missed_gifts": [],
     "address": {
         "name": "Ann Lee",
         "line1": "1 High Street",
@@ -108,7 +111,7 @@ class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineView(msgspec.Struct, frozen=True, kw_only=True):
-    """A line as agreed, and how far its units have come."""
+    """A line as agreed, and how far its units have come. `gift_of` is the campaign that gave it."""
 
     line_no: int
     offer_id: str
@@ -126,6 +129,7 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     shipped: int = 0
     delivered: int = 0
     returned: int = 0
+    gift_of: str = ""
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +142,10 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as it stands. Sellers see address and email once it is released to them."""
+    """An order as it stands. Sellers see address and email once it is released to them.
+
+    `missed_gifts` were quoted and sold out before it was placed.
+    """
 
     order_id: str
     order_number: str
@@ -162,6 +169,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: str = ""
     sending: SendingView | None = None
     timeline: tuple[TimelineEntry, ...] = ()
+    missed_gifts: tuple[MissedGiftView, ...] = ()
 
 
 class Units(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,6 +218,7 @@ def view_order(order: Order, timeline: tuple[TimelineEntry, ...] = ()) -> OrderV
         cancel_reason=cancelled.reason if cancelled else "",
         sending=view_sending(body.sending),
         timeline=timeline,
+        missed_gifts=view_missed(orders.missed_gifts(body)) if body.missed_gifts else (),
     )
 
 
@@ -231,6 +240,7 @@ def _line(line: OrderLine, done: Any, currency: str) -> LineView:
         shipped=done.shipped,
         delivered=done.delivered,
         returned=done.returned,
+        gift_of=line.gift.campaign_id if line.gift is not None else "",
     )
 
 
