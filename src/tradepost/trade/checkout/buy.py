@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
+from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.market import Market
 from tradepost.markets import market
 from tradepost.stability.switches import COUPONS_OFF, QUOTE_CACHE_ONLY, refusal_of
+from tradepost.trade.catalog import OfferView
 from tradepost.trade.checkout import rules, sending
 from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.converting import price_converted
 from tradepost.trade.checkout.earlier import Asked
 from tradepost.trade.checkout.model import Address, Particulars, Placement, Quote, Want
 from tradepost.trade.checkout.placement import make_placement
@@ -187,11 +190,7 @@ async def price_wants(
     offer_ids = [want.offer_id for want in wants]
     views, missing = context.book.peek(offer_ids)
     if missing:
-        if context.switches.is_on(QUOTE_CACHE_ONLY):
-            raise refusal_of(
-                "switch.quote_cache_only", "Some offers are not remembered here.", offer_ids=sorted(missing)
-            )
-        views = await context.book.get(offer_ids)
+        views = await _load(context, offer_ids, missing)
     scene = rules.scene_of(wants, scene)
     offered = None
     if asker.codes or (context.campaigns is not None and context.campaigns.present is not NOTHING_IN_FORCE):
@@ -200,10 +199,9 @@ async def price_wants(
     ways = None
     if wish.methods or any([view.shipping_version for view in views.values()]):
         ways = await sending.find_ways(context, views, where, wish)
-    gene = gene_of(asker.buyer_id)
-    world = context.world
+    gene, world = gene_of(asker.buyer_id), context.world
 
-    def make(offered: Offered | None) -> Quote:
+    def make(offered: Offered | None, views: Mapping[str, OfferView] = views) -> Quote:
         return rules.make_quote(
             wants,
             views,
@@ -218,12 +216,25 @@ async def price_wants(
             ways=ways,
         )
 
-    quote = make(offered)
+    ask: Callable[[Offered | None], Quote] = make
+    try:
+        quote = make(offered)
+    except Refusal as refusal:
+        ask = price_converted(context, where, views, refusal, make)
+        quote = ask(offered)
     if quote.limits and offered is not None:
         fewer = await leave_out_spent(context, offered, where, quote.limits)
         if fewer is not None:
-            return make(fewer)
+            return ask(fewer)
     return quote
+
+
+async def _load(context: Context, offer_ids: Sequence[str], missing: Sequence[str]) -> dict[str, OfferView]:
+    if context.switches.is_on(QUOTE_CACHE_ONLY):
+        raise refusal_of(
+            "switch.quote_cache_only", "Some offers are not remembered here.", offer_ids=sorted(missing)
+        )
+    return await context.book.get(offer_ids)
 
 
 async def find_campaigns(

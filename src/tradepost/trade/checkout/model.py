@@ -7,7 +7,15 @@ import msgspec
 from tradepost.kernel.errors import Kind, declare_problems
 from tradepost.trade.checkout.limits import LimitUse
 from tradepost.trade.inventory import HoldRequest
-from tradepost.trade.orders import NO_CAMPAIGNS, NO_SENDING, NewOrder, OrderLine, PricedUnder, Sending
+from tradepost.trade.orders import (
+    NO_CAMPAIGNS,
+    NO_SENDING,
+    Conversion,
+    NewOrder,
+    OrderLine,
+    PricedUnder,
+    Sending,
+)
 from tradepost.trade.payments import NewIntent
 from tradepost.trade.pricing import Adjustment
 from tradepost.trade.risk import RiskFacts
@@ -92,7 +100,8 @@ class QuotedOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What one seller would be owed: lines frozen as they will stand on the order.
 
     `places` are the numbers of its lines in the whole basket, told where campaigns were in force. `options` are all
-    ways to send it by the seller's terms: shown with a new quote, and no part of its token.
+    ways to send it by the seller's terms: shown with a new quote, and no part of its token. `conversions` holds one
+    where goods are sold converted, else none.
     """
 
     order_id: str
@@ -106,6 +115,7 @@ class QuotedOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     shipping_adjustments: tuple[Adjustment, ...] = ()
     sending: Sending = NO_SENDING
     options: tuple[Option, ...] = ()
+    conversions: tuple[Conversion, ...] = ()
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -17,7 +17,14 @@ from tradepost.trade.orders.api import (
     seller_view,
     unshipped_orders,
 )
-from tradepost.trade.orders.basis import NO_CAMPAIGNS, NO_SENDING, PricedUnder, Redemption, Sending
+from tradepost.trade.orders.basis import (
+    NO_CAMPAIGNS,
+    NO_SENDING,
+    Conversion,
+    PricedUnder,
+    Redemption,
+    Sending,
+)
 from tradepost.trade.orders.jobs import sweeps
 from tradepost.trade.orders.log import Rebuilt, rebuild
 from tradepost.trade.orders.model import (
@@ -52,6 +59,7 @@ __all__ = [
     "NO_SENDING",
     "ON_SHIPMENT",
     "ORDER_STATES",
+    "Conversion",
     "LineQuantity",
     "NewOrder",
     "Order",

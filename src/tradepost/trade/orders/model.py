@@ -7,7 +7,14 @@ import msgspec
 from tradepost.kernel.errors import Kind, declare_problems
 from tradepost.kernel.events import Event, EventRow, event
 from tradepost.kernel.states import StateTable
-from tradepost.trade.orders.basis import NO_CAMPAIGNS, NO_SENDING, PricedUnder, Redemption, Sending
+from tradepost.trade.orders.basis import (
+    NO_CAMPAIGNS,
+    NO_SENDING,
+    Conversion,
+    PricedUnder,
+    Redemption,
+    Sending,
+)
 from tradepost.trade.pricing import Adjustment
 
 UNPAID = "UNPAID"
@@ -115,7 +122,8 @@ class OrderBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that was agreed, kept as the order row's blob. Spans are milliseconds.
 
     The order's total is its lines' totals plus `shipping_minor`. `address` is the checkout's own shape. `places` are
-    the numbers its lines had in the whole basket, told where campaigns were in force.
+    the numbers its lines had in the whole basket, told where campaigns were in force. `conversions` holds one where
+    goods were sold converted, else none.
     """
 
     order_number: str
@@ -138,6 +146,7 @@ class OrderBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     redemptions: tuple[Redemption, ...] = ()
     shipping_adjustments: tuple[Adjustment, ...] = ()
     sending: Sending = NO_SENDING
+    conversions: tuple[Conversion, ...] = ()
 
 
 class NewOrder(msgspec.Struct, frozen=True, array_like=True):

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.money import Money
+from tradepost.surfaces.api.routes.quote_views import ConversionView, view_conversion
 from tradepost.surfaces.api.routes.shipping_views import SendingView, view_sending
 from tradepost.surfaces.api.words import Cursor, Limit, Quantity, money, unit_price
 from tradepost.trade import orders
@@ -161,6 +162,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_by: str = ""
     cancel_reason: str = ""
     sending: SendingView | None = None
+    conversion: ConversionView | None = None
     timeline: tuple[TimelineEntry, ...] = ()
 
 
@@ -209,6 +211,7 @@ def view_order(order: Order, timeline: tuple[TimelineEntry, ...] = ()) -> OrderV
         cancelled_by=cancelled.initiator if cancelled else "",
         cancel_reason=cancelled.reason if cancelled else "",
         sending=view_sending(body.sending),
+        conversion=view_conversion(body.conversions),
         timeline=timeline,
     )
 
