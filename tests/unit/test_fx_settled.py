@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from tests.money_floor import DAY, MoneyFloor, discounted
 
+from tradepost.books.reconcile import Window, gather, reconcile
 from tradepost.testing.world import TestWorld
 from tradepost.trade import ledger, settlement
 from tradepost.trade.orders import Conversion
@@ -79,6 +80,11 @@ def test_a_seller_is_paid_in_its_own_currency(floor: MoneyFloor, now: int | None
     [statement] = floor.cut()
     assert (statement.currency, statement.closing_minor) == ("USD", USD)
     floor.check()
+    now_ms = floor.world.now_ms()
+    compared = reconcile(
+        [floor.run(gather, now_ms)], provider=None, bank=None, window=Window(), day="", now_ms=now_ms
+    )
+    assert compared.breaks == ()
 
 
 def test_what_goes_back_after_settling_leaves_nothing_behind(floor: MoneyFloor) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.campaign_samples import campaign, promoted, publish
 from tests.checkout_shop import GENE, Shop, TwoShards, wants
 
 from tradepost.kernel.errors import Refusal
@@ -52,7 +53,7 @@ def live() -> Live:
 @pytest.fixture
 def shop(world: TestWorld, live: Live) -> Iterator[Shop]:
     shards = TwoShards()
-    made = Shop(shards, world, live=live)
+    made = promoted(shards, world, live=live)
     live.publish("1.2", world.now_ms())
     yield made
     shards.close()
@@ -156,6 +157,30 @@ async def test_a_quote_keeps_its_rate_and_ends_with_it(shop: Shop, live: Live) -
     assert refused.value.code == "checkout.total_changed"
 
 
+async def test_a_rate_published_for_later_takes_over_at_its_moment(shop: Shop, live: Live) -> None:
+    offer_id = await converted(shop)
+    [now], begins = live.rates, shop.world.now_ms() + HOUR // 2
+    live.publish("1.5", begins)
+    live.rates = (*live.rates, now)
+    listed = await checkout.price_offers(shop.context, [shop.shelf.views[offer_id]], market("DE"))
+    assert (listed[offer_id].unit_e4, listed[offer_id].changes_at_ms) == (12_240_000, begins)
+    shop.world.advance(HOUR // 2 - 1)
+    before, _ = await quoted(shop, (offer_id, 1))
+    assert (before.total_minor, before.expires_at_ms) == (1_224, begins - 1)
+    shop.world.advance(1)
+    after, _ = await quoted(shop, (offer_id, 1))
+    assert after.total_minor == 1_530
+
+
+async def test_a_campaign_lowers_what_was_converted(shop: Shop) -> None:
+    await publish(shop, campaign(currency="EUR"))
+    offer_id = await converted(shop)
+    quote, _ = await quoted(shop, (offer_id, 2))
+    listed = await checkout.price_offers(shop.context, [shop.shelf.views[offer_id]], market("DE"))
+    assert (quote.total_minor, listed[offer_id].amount_minor) == (2_448 - 245, 1_224 - 122)
+    assert quote.orders[0].conversions[0].sold_e4 == (10_000_000,)
+
+
 async def test_a_floor_is_converted_too(shop: Shop) -> None:
     quote, _ = await quoted(shop, (await converted(shop, floors={"GBP": 500}), 1))
     assert quote.orders[0].lines[0].floor_minor == 612
@@ -182,7 +207,7 @@ async def test_a_past_order_is_priced_again_to_the_cent(shop: Shop, live: Live) 
         ("not_switched_on", "pricing.no_price"),
         ("no_rate", "fx.no_rate"),
         ("run_out", "fx.rate_stale"),
-        ("not_yet", "fx.rate_stale"),
+        ("not_yet", "fx.no_rate"),
         ("two_currencies", "fx.mixed"),
         ("not_here", "pricing.offer_not_in_market"),
     ],

@@ -84,7 +84,9 @@ def sweeps(parts: Parts) -> list[Sweep]:
         *aftersales.sweeps(db, world, lambda: checkout_context(parts)),
         *cart.sweeps(db, world),
         *ledger.sweeps(db, world),
-        *settlement.sweeps(db, world, bank_of(parts), lambda: pricing.rates_in_force(live_of(parts))),
+        *settlement.sweeps(
+            db, world, bank_of(parts), lambda: pricing.rates_in_force(live_of(parts), world.now_ms())
+        ),
         *creators.sweeps(db, world),
     ]
 

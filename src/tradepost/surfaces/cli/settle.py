@@ -198,7 +198,8 @@ def statement(
                     one.order_id or one.line_id,
                     one.kind,
                     _money(one.amount_minor, one.currency),
-                    ", ".join(f"{name} {amount}" for name, amount in one.components.items()),
+                    ", ".join(f"{name} {amount}" for name, amount in one.components.items())
+                    + (f" ({one.note})" if one.note else ""),
                 )
                 for one in lines
             ],

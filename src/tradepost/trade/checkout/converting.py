@@ -30,7 +30,8 @@ def shown_in(context: Context, offers: Mapping[str, OfferView], where: Market) -
     """The offers as a market shows them: converted where a rate holds, without a price where none does."""
     if not any([offer.convert_from for offer in offers.values()]):
         return offers
-    rates, at_ms = rates_in_force(context.live), context.world.now_ms()
+    at_ms = context.world.now_ms()
+    rates = rates_in_force(context.live, at_ms)
     return {offer_id: _shown(offer, where, rates, at_ms) for offer_id, offer in offers.items()}
 
 
@@ -83,7 +84,8 @@ def price_converted(
     """
     if refusal.code != "pricing.no_price" or not any([view.convert_from for view in views.values()]):
         raise refusal
-    rates, at_ms = rates_in_force(context.live), context.world.now_ms()
+    at_ms = context.world.now_ms()
+    rates = rates_in_force(context.live, at_ms)
     converted = {}
     for offer_id, view in views.items():
         unpriced = offer_id == refusal.extra.get("offer_id") or not _has_own(view, where)

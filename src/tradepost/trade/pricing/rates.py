@@ -11,6 +11,7 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.money import exponent_of
@@ -31,8 +32,8 @@ class PublishedRate(
 ):
     """One unit of `sold` is worth `rate` units of `paid` (major units, a decimal of at most 6 and 12 digits).
 
-    Nothing is sold at it before `published_ms` or from `until_ms` on. `margin_ppm` millionths come on top for the
-    buyer. Of two rates of one pair the later in the list counts.
+    It holds from `published_ms` until `until_ms`, or until a later one of its pair begins. `margin_ppm` millionths come
+    on top for the buyer.
     """
 
     sold: Code
@@ -68,14 +69,23 @@ RATES: Key[tuple[PublishedRate, ...]] = declare_key(
 )
 
 
-def rates_in_force(live: LiveConfig | None) -> Rates:
-    """The rates this process has now, run out or not; none without a config centre."""
-    return {} if live is None else _by_pair(live.get(RATES))
+def rates_in_force(live: LiveConfig | None, at_ms: int) -> Rates:
+    """The newest rate of each pair that had begun at a moment, run out or not; none without a config centre."""
+    if live is None:
+        return {}
+    found: dict[tuple[str, str], FrozenRate] = {}
+    for one in _by_time(live.get(RATES)):
+        pair = (one.sold, one.paid)
+        if one.published_ms <= at_ms:
+            found[pair] = one
+        elif pair in found and one.published_ms < found[pair].until_ms:
+            found[pair] = replace(found[pair], until_ms=one.published_ms)
+    return found
 
 
 @functools.lru_cache(maxsize=8)
-def _by_pair(published: tuple[PublishedRate, ...]) -> Rates:
-    return {(one.sold, one.paid): _frozen(one) for one in published}
+def _by_time(published: tuple[PublishedRate, ...]) -> tuple[FrozenRate, ...]:
+    return tuple(sorted([_frozen(one) for one in published], key=lambda one: one.published_ms))
 
 
 def _frozen(one: PublishedRate) -> FrozenRate:

@@ -339,6 +339,6 @@ async def revalue(call: Call) -> Revaluation:
 
     For the end of a day: a pair is posted once a day (UTC), asking again changes nothing.
     """
-    platform = call.platform
-    rates = pricing.rates_in_force(platform.checkout.live)
-    return view_revalued(await settlement.revalue(platform.db, rates, call.now_ms()))
+    platform, now_ms = call.platform, call.now_ms()
+    rates = pricing.rates_in_force(platform.checkout.live, now_ms)
+    return view_revalued(await settlement.revalue(platform.db, rates, now_ms))
