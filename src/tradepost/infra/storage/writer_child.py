@@ -40,14 +40,14 @@ class WriterChild:
 
     def run(self) -> None:
         """Serve until the server closes its end; what it sent before that is still committed."""
-        self._channel.sendall(frames.frame(frames.Answers([], [])))
+        self._send([], [])
         is_open = True
         while is_open or self._waiting:
             while is_open and len(self._waiting) < GROUP_CALLS_MAX:
                 wait_s = 0 if self._waiting else None
                 if not select.select([self._channel], [], [], wait_s)[0]:
                     break
-                data = self._channel.recv(RECEIVE_BYTES)
+                data = _receive(self._channel)
                 is_open = bool(data)
                 self._take(data)
             if self._waiting:
@@ -91,7 +91,7 @@ class WritersChild:
         """Serve until the server closes its end; what it sent before that is still committed."""
         self._send([], [])
         cut, decode = frames.Frames(), msgspec.msgpack.Decoder(frames.Asks).decode
-        while data := self._channel.recv(RECEIVE_BYTES):
+        while data := _receive(self._channel):
             for body in cut.feed(data):
                 calls, refused = _calls_of(decode(body))
                 for call in calls:
@@ -103,6 +103,13 @@ class WritersChild:
     def _send(self, signals: list[Signal], answers: list[frames.Answer]) -> None:
         with self._sending, contextlib.suppress(OSError):  # the server is gone: what was committed stays
             self._channel.sendall(frames.frame(frames.Answers(signals, answers)))
+
+
+def _receive(channel: socket.socket) -> bytes:
+    try:
+        return channel.recv(RECEIVE_BYTES)
+    except ConnectionResetError:  # the server was killed before it read what we sent
+        return b""
 
 
 def _answers(group: Sequence[Call]) -> list[frames.Answer]:
