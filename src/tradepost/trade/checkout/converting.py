@@ -63,7 +63,7 @@ def convert_offer(offer: OfferView, where: Market, rates: Rates, at_ms: int) -> 
         if quoted.rate is not None:
             found.append(_within(replace(window, currency=paid, price_e4=quoted.price_e4), quoted.rate))
     floors = offer.floors
-    if floors.get(sold) and not floors.get(paid):
+    if found and floors.get(sold) and not floors.get(paid):
         rate = rates[(sold, paid)].with_margin()
         floors = {**floors, paid: convert_currency(floors[sold], sold, paid, rate, Rounding.UP)}
     kept = [window for window in found if not window.until_ms or window.from_ms < window.until_ms]
