@@ -14,7 +14,7 @@ from tradepost.testing.simulation.campaigns import open_campaigns
 from tradepost.testing.simulation.earned import open_creators
 from tradepost.testing.simulation.world import START_MS, SimWorld
 from tradepost.trade import catalog, inventory, parties, settlement
-from tradepost.trade.checkout import Address, Request, Want
+from tradepost.trade.checkout import Address, Request, StoredWish, Want
 
 SELLERS = 3
 PLAIN = 4
@@ -67,6 +67,7 @@ class Form(msgspec.Struct, kw_only=True):
     total_minor: int | None = None
     checkout_id: str = ""
     new_buyer: bool = False
+    stored: StoredWish | None = None
 
     def request(self) -> Request:
         """What travels beside the lines or the quote."""
@@ -81,6 +82,7 @@ class Form(msgspec.Struct, kw_only=True):
             total_minor=self.total_minor,
             new_buyer=self.new_buyer,
             codes=self.codes,
+            stored=self.stored,
         )
 
 

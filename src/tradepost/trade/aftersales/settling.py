@@ -136,15 +136,7 @@ def preview(tx: Tx, order_id: str, asked: Asked) -> RefundPreview:
         taken += owed.taken_minor
         if not owed.refund_minor:
             continue
-        view = payments.find_payment(tx, source.payment_id)
-        tenders.append(
-            Tender(
-                provider=view.provider,
-                method=view.method,
-                payment_id=source.payment_id,
-                amount_minor=owed.refund_minor,
-            )
-        )
+        tenders += _tenders(tx, source, owed.refund_minor)
         for entry in payments.preview_entries(
             tx, source.payment_id, source.order_id, owed.refund_minor, source.division
         ):
@@ -164,6 +156,21 @@ def preview(tx: Tx, order_id: str, asked: Asked) -> RefundPreview:
         tenders=tuple(tenders),
         entries=tuple(Entry(account, minor) for account, minor in sums.items() if minor),
     )
+
+
+def _tenders(tx: Tx, source: Source, amount_minor: int) -> list[Tender]:
+    """Where a refund of this amount goes: what the provider took first, then stored value."""
+    view = payments.find_payment(tx, source.payment_id)
+    stored = payments.find_stored_part(tx, source.payment_id, source.order_id, amount_minor)
+    parts = (
+        (view.provider, view.method, amount_minor - stored),
+        (payments.STORED_VALUE, payments.STORE_CREDIT, stored),
+    )
+    return [
+        Tender(provider=provider, method=method, payment_id=source.payment_id, amount_minor=part)
+        for provider, method, part in parts
+        if part
+    ]
 
 
 def valued(item: Return, value: Valuation, at_ms: int) -> Return:

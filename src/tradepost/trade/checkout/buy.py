@@ -28,6 +28,7 @@ from tradepost.trade.checkout.promoting import (
     offer_uncounted,
     refuse_unknown,
 )
+from tradepost.trade.checkout.tendering import StoredWish, find_part
 from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
 from tradepost.trade.inventory import Demand
 from tradepost.trade.pricing import ADJUSTMENTS, GiftLine, no_adjustments
@@ -39,7 +40,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `scope` is the party whose key this is; `request_hash` names the exact request, so that a repeat is known.
     `new_buyer` is a guest whose id was minted for this request: nothing can have been placed under it. `shipping` are
-    the methods chosen, by seller.
+    the methods chosen, by seller. `stored` is what of the total stored value shall pay; `method` then pays the rest.
     """
 
     scope: str
@@ -56,6 +57,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     codes: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     shipping: Mapping[str, str] = {}
+    stored: StoredWish | None = None
 
 
 async def make_quote(
@@ -120,7 +122,8 @@ async def accept_quote(context: Context, token: str, request: Request) -> Placem
     where = market(quote.market)
     rules.check_region(quote, request.address, where)
     sending.check_destination(quote, request.address, where)
-    return _placement(context, quote, where, request, quote_hash(token), quoted=True)
+    stored = 0 if request.stored is None else await find_part(context, quote, request.stored, request.method)
+    return _placement(context, quote, where, request, quote_hash(token), quoted=True, stored_minor=stored)
 
 
 async def accept_buy_now(
@@ -144,7 +147,8 @@ async def accept_buy_now(
         total_minor=request.total_minor,
         currency=request.currency,
     )
-    return _placement(context, quote, where, request, "", quoted=False)
+    stored = 0 if request.stored is None else await find_part(context, quote, request.stored, request.method)
+    return _placement(context, quote, where, request, "", quoted=False, stored_minor=stored)
 
 
 async def _refuse_sold_out(context: Context, wants: Sequence[Want], request: Request) -> None:
@@ -286,7 +290,14 @@ async def find_campaigns(
 
 
 def _placement(
-    context: Context, quote: Quote, where: Market, request: Request, hashed: str, *, quoted: bool
+    context: Context,
+    quote: Quote,
+    where: Market,
+    request: Request,
+    hashed: str,
+    *,
+    quoted: bool,
+    stored_minor: int = 0,
 ) -> Placement:
     _guard(context, quote)
     given = Particulars(
@@ -301,6 +312,7 @@ def _placement(
         quoted=quoted,
         new_buyer=request.new_buyer,
         at_ms=context.world.now_ms(),
+        stored_minor=stored_minor,
     )
     return make_placement(quote, where, context.terms, given)
 

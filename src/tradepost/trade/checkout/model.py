@@ -175,7 +175,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Particulars(msgspec.Struct, frozen=True, kw_only=True):
-    """What the request adds to the quote: where to, how it is paid, and under which key it is placed."""
+    """What the request adds to the quote: where to, how it is paid, and under which key it is placed.
+
+    `stored_minor` of the total is paid with the buyer's stored value, the rest by `method`.
+    """
 
     address: dict[str, str]
     email: str
@@ -188,6 +191,7 @@ class Particulars(msgspec.Struct, frozen=True, kw_only=True):
     quoted: bool
     new_buyer: bool
     at_ms: int
+    stored_minor: int = 0
 
 
 class PromisedGift(msgspec.Struct, frozen=True, array_like=True):

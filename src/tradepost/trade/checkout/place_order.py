@@ -21,8 +21,9 @@ from tradepost.trade.checkout.views import decode_view, find_checkout
 
 UNSETTLED = ("storage.unavailable", "storage.overloaded")
 """Refusals after which the same request is to be repeated: its holds stay until their deadline."""
-CONTENDED = ("inventory.contended", "version.conflict")
+CONTENDED = ("inventory.contended", "version.conflict", "stored.too_little")
 """Another writer was quicker, nothing was decided: a quote is placed again under its ids, so they are not buried.
+Nor are they when stored value does not suffice: the buyer pays the rest another way.
 Buying now mints new ids at each try; holds of the old ones would only be in its own way."""
 
 

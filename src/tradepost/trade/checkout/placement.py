@@ -73,7 +73,7 @@ def make_placement(quote: Quote, market: Market, terms: Terms, given: Particular
                 for ordered, number in zip(quote.orders, numbers, strict=True)
             ]
         ),
-        intent=_intent(quote, _provider(terms, given), capture, given) if quote.total_minor else None,
+        intent=_funded_intent(quote, terms, capture, given) if quote.total_minor else None,
         body=_encode(_view(quote, numbers, given.at_ms)),
         limits=quote.limits,
         gifts=tuple(
@@ -208,6 +208,18 @@ def _with_basis(body: orders.OrderBody, quote: Quote, ordered: QuotedOrder) -> o
 def _provider(terms: Terms, given: Particulars) -> str:
     """Who is asked for the money: ourselves for a buyer's store credit, else the provider of new payments."""
     return payments.STORED_VALUE if given.method == payments.STORE_CREDIT else terms.provider
+
+
+def _funded_intent(quote: Quote, terms: Terms, capture: str, given: Particulars) -> payments.NewIntent:
+    """The intent, and which part of it the buyer's stored value pays. Where that is all, nobody else is asked."""
+    intent = _intent(quote, _provider(terms, given), capture, given)
+    if not given.stored_minor:
+        return intent
+    if given.stored_minor == intent.amount_minor:
+        intent = msgspec.structs.replace(
+            intent, provider=payments.STORED_VALUE, method=payments.STORE_CREDIT, confirm=True
+        )
+    return payments.share_stored(intent, given.stored_minor)
 
 
 def _intent(quote: Quote, provider: str, capture: str, given: Particulars) -> payments.NewIntent:

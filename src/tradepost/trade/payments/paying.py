@@ -15,7 +15,8 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import check_id, gene_of
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
-from tradepost.trade.payments import api
+from tradepost.trade.payments import api, tenders
+from tradepost.trade.payments.holding import first_call
 from tradepost.trade.payments.model import IMMEDIATE, NewIntent, Payment, PaymentView
 from tradepost.trade.payments.patience import call_provider
 from tradepost.trade.payments.port import (
@@ -25,6 +26,7 @@ from tradepost.trade.payments.port import (
     PaymentProvider,
     ProviderFact,
     Providers,
+    Status,
     VoidCall,
 )
 from tradepost.trade.payments.record import RECORD_RESULT, Heard, Recorded
@@ -41,16 +43,7 @@ async def charge(db: Storage, world: World, providers: Providers, intent: NewInt
     """
     if not intent.confirm:
         return await confirm(db, world, providers, intent.payment_id)
-    call = AuthorizeCall(
-        key=f"{intent.payment_id}.authorize.1",
-        payment_id=intent.payment_id,
-        attempt=1,
-        amount_minor=intent.amount_minor,
-        currency=intent.currency,
-        method=intent.method,
-        capture=intent.capture == IMMEDIATE,
-    )
-    return await _authorize(db, world, providers, intent.provider, call)
+    return await _authorize(db, world, providers, intent.provider, first_call(intent))
 
 
 async def confirm(
@@ -76,7 +69,7 @@ def _authorize_call(payment: Payment) -> AuthorizeCall:
         key=f"{payment.payment_id}.authorize.{payment.body.attempt}",
         payment_id=payment.payment_id,
         attempt=payment.body.attempt,
-        amount_minor=payment.amount_minor,
+        amount_minor=tenders.asked_minor(payment),
         currency=payment.currency,
         method=payment.body.method,
         capture=payment.body.capture == IMMEDIATE,
@@ -201,14 +194,24 @@ async def _drive(db: Storage, world: World, providers: Providers, recorded: Reco
         todo = recorded.todo
         if todo is None:
             break
-        answered, fact = await call_provider(providers, _call_for(providers.of(view.provider), view, todo))
-        if not answered or fact is None:
-            break
+        fact = own_word(view.payment_id, todo) if todo.own else None
+        if fact is None:
+            call = _call_for(providers.of(view.provider), view, todo)
+            answered, fact = await call_provider(providers, call)
+            if not answered or fact is None:
+                break
         recorded = await record(db, Heard(view.payment_id, view.provider, world.now_ms(), fact))
         view = recorded.view
         if recorded.todo == todo:
             break
     return view
+
+
+def own_word(payment_id: str, todo: Todo) -> ProviderFact:
+    """What nobody has to be asked: the rest is stored value's, and its books are ours."""
+    return ProviderFact(
+        payment_id=payment_id, status=Status.VOIDED if todo.call == "void" else Status.AUTHORIZED
+    )
 
 
 def _call_for(provider: PaymentProvider, view: PaymentView, todo: Todo) -> Coroutine[Any, Any, ProviderFact]:

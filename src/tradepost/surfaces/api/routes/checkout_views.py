@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tradepost.kernel.money import Money
-from tradepost.surfaces.api.routes.payments import PAYMENT, PaymentAnswer
+from tradepost.surfaces.api.routes.payment_views import PAYMENT, PaymentAnswer
 from tradepost.surfaces.api.routes.quote_views import (
     GBP,
     MISSED_GIFT,
@@ -99,6 +99,10 @@ PLACE_CODES = (
     "checkout.region_changed",
     "shipping.destination_changed",
     "checkout.currency_mixed",
+    "stored.too_little",
+    "stored.card_unknown",
+    "stored.card_used",
+    "stored.buyer_needed",
     "checkout.address_incomplete",
     "idempotency.key_reused",
     "checkout.abandoned",
@@ -135,7 +139,8 @@ Segments = Annotated[
 
 class QuoteRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to price, where. Storefronts name the buyer, or leave it out for a new guest. A `region` (a state's code or
-    name) is needed where taxes differ by region, a `destination` where sellers' shipping does."""
+    name) is needed where taxes differ by region, a `destination` where sellers' shipping does. With `store_credit` the
+    answer tells how much of the total the buyer's store credit would pay."""
 
     market: Code
     lines: tuple[LineWant, ...]
@@ -146,6 +151,7 @@ class QuoteRequest(msgspec.Struct, frozen=True, kw_only=True):
     region: Name = ""
     destination: DestinationInput | None = None
     shipping: Methods = {}
+    store_credit: bool = False
 
 
 class AddressInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,10 +175,17 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PayChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """How to pay. With a method and `confirm` the provider is asked at once, else by POST /v1/payments/{id}/confirm."""
+    """How to pay. With a method and `confirm` the provider is asked at once, else by POST /v1/payments/{id}/confirm.
+
+    With `store_credit` the buyer's store credit pays what it covers, and the method the rest; `store_credit_amount`
+    names how much of it, at most the total. It leaves the buyer's account with the order. A `gift_card`, by its code,
+    becomes store credit of the buyer's first, whether or not the order is placed, and pays as well."""
 
     method: Name = ""
     confirm: bool = True
+    store_credit: bool = False
+    store_credit_amount: Total | None = None
+    gift_card: Annotated[str, Meta(max_length=80)] = ""
 
 
 class PlaceRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,7 +208,8 @@ class PlaceRequest(msgspec.Struct, frozen=True, kw_only=True):
 class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A priced promise until a deadline. `quote` is the signed token to place; nothing is held yet.
 
-    `missed_gifts` were earned and are not there.
+    `missed_gifts` were earned and are not there. `store_credit` is what the buyer's store credit covers now, where that
+    was asked.
     """
 
     quote: str
@@ -209,6 +223,7 @@ class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[QuoteOrder, ...]
     guest_token: str = ""
     missed_gifts: tuple[MissedGiftView, ...] = ()
+    store_credit: Money | UnsetType = UNSET
 
 
 class PlacedOrder(msgspec.Struct, frozen=True, kw_only=True):
