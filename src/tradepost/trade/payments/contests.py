@@ -20,6 +20,7 @@ from tradepost.trade.payments.disputes import (
     Contested,
     Dispute,
     book_dispute,
+    book_fee,
     book_taking,
     derive_dispute_id,
 )
@@ -39,6 +40,7 @@ def hear_disputes(sheet: Sheet, payment_id: str, facts: Sequence[DisputeFact], a
         dispute = sheet.disputes.get(derive_dispute_id(payment_id, fact.dispute_ref))
         if dispute is None:
             dispute = _open(sheet, sheet.payment(payment_id), fact, at_ms)
+        dispute = _charge_fee(sheet, dispute, fact, at_ms)
         if dispute.state != DISPUTE.initial or fact.status is DisputeStatus.OPEN:
             continue
         if fact.status is DisputeStatus.WON:
@@ -109,6 +111,24 @@ def _open(sheet: Sheet, payment: Payment, fact: DisputeFact, at_ms: int) -> Disp
         refund_ids=dispute.refund_ids,
     )
     return sheet.put_dispute(dispute, opened, at_ms)
+
+
+def _charge_fee(sheet: Sheet, dispute: Dispute, fact: DisputeFact, at_ms: int) -> Dispute:
+    """Book what the provider charged or gave back since the last word; totals only grow, so old news change nothing."""
+    if not fact.fee_currency or dispute.fee_currency not in ("", fact.fee_currency):
+        return dispute
+    charged = replace(
+        dispute,
+        fee_minor=max(dispute.fee_minor, fact.fee_minor),
+        fee_back_minor=max(dispute.fee_back_minor, fact.fee_back_minor),
+        fee_currency=fact.fee_currency,
+    )
+    if charged == dispute:
+        return dispute
+    change = (charged.fee_minor - charged.fee_back_minor) - (dispute.fee_minor - dispute.fee_back_minor)
+    if change:
+        sheet.book(book_fee(charged, sheet.payment(dispute.payment_id).provider, change, at_ms))
+    return sheet.put_dispute(charged, None, at_ms)
 
 
 def _let_go(sheet: Sheet, dispute: Dispute) -> None:

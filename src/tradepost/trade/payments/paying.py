@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import check_id, gene_of
 from tradepost.kernel.tx import Storage
@@ -19,6 +21,7 @@ from tradepost.trade.payments.patience import call_provider
 from tradepost.trade.payments.port import (
     AuthorizeCall,
     CaptureCall,
+    Naming,
     PaymentProvider,
     ProviderFact,
     Providers,
@@ -149,11 +152,14 @@ async def handle_webhook(
 
     Raises Refusal `payments.provider_unknown`, `payments.webhook_unsigned`, `payments.webhook_invalid`,
     `payments.not_found`, `payments.fact_mismatch`, and `payments.webhook_ignored` for one that needs nothing: it is
-    counted and to be acknowledged.
+    counted and to be acknowledged. `payments.webhook_unanswered` when the provider has to say first which payment it
+    means, and does not: it is to be sent again.
     """
     now_ms = world.now_ms()
     try:
         heard = providers.of(provider).parse_webhook(headers, body, now_ms)
+        if heard.unnamed:
+            heard = replace(heard, fact=await _look_up(providers, provider, heard.unnamed))
     except Refusal as refusal:
         if refusal.code == "payments.webhook_ignored":
             providers.note_ignored(provider)
@@ -161,6 +167,19 @@ async def handle_webhook(
     payment_id = check_id(heard.fact.payment_id, "payment")
     recorded = await record(db, Heard(payment_id, provider, now_ms, heard.fact, heard.event_id))
     return recorded.view
+
+
+async def _look_up(providers: Providers, name: str, reference: str) -> ProviderFact:
+    provider = providers.of(name)
+    found: tuple[bool, ProviderFact | None] = (True, None)
+    if isinstance(provider, Naming):
+        found = await call_provider(providers, provider.look_up(reference))
+    answered, fact = found
+    if not answered:
+        raise Refusal("payments.webhook_unanswered", f"{name} did not answer about {reference[:60]!r}.")
+    if fact is None:
+        raise Refusal("payments.webhook_ignored", f"{reference[:60]!r} is no payment of ours.")
+    return fact
 
 
 async def record(db: Storage, heard: Heard) -> Recorded:

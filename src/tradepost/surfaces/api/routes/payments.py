@@ -367,6 +367,7 @@ def derive_refund_id(payment_id: str, reference: str) -> str:
         "payments.provider_unknown",
         "payments.webhook_unsigned",
         "payments.webhook_invalid",
+        "payments.webhook_unanswered",
         "payments.not_found",
         "payments.fact_mismatch",
     ),
