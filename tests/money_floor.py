@@ -13,9 +13,9 @@ from tradepost.markets import market
 from tradepost.testing.world import TestWorld
 from tradepost.trade import fulfilment, ledger, orders, payments, settlement
 from tradepost.trade.fulfilment import PackLine
-from tradepost.trade.orders import OrderLine
+from tradepost.trade.orders import Conversion, OrderLine
 from tradepost.trade.payments import Funding
-from tradepost.trade.pricing import Adjustment, Funder
+from tradepost.trade.pricing import Adjustment, FrozenRate, Funder
 from tradepost.trade.settlement import Destination, cutting, moving, rules, store
 from tradepost.trade.settlement.due import store as due_store
 from tradepost.trade.settlement.payouts import paying
@@ -54,9 +54,13 @@ class MoneyFloor(TradeFloor):
         self.seller = world.mint("seller", 9)
         self.key = (self.seller, *KEY_TAIL)
 
-    def sell(self, lines: Sequence[OrderLine], shipping_minor: int = 45) -> str:
+    def sell(
+        self, lines: Sequence[OrderLine], shipping_minor: int = 45, conversions: tuple[Conversion, ...] = ()
+    ) -> str:
         """An order, paid and delivered; its id."""
-        new = order_samples.new_order(self.world, lines, shipping_minor=shipping_minor, seller_id=self.seller)
+        new = order_samples.new_order(
+            self.world, lines, shipping_minor=shipping_minor, seller_id=self.seller, conversions=conversions
+        )
         funded: dict[str, int] = {}
         for line in lines:
             for one in line.adjustments:
@@ -134,11 +138,11 @@ class MoneyFloor(TradeFloor):
         self.hear(order_id, refunded=refund.refund_id)
         self.deliver()
 
-    def settle(self) -> int:
+    def settle(self, rates: Sequence[FrozenRate] = ()) -> int:
         """Let everything that is due go to the parties; how many orders moved."""
         now_ms = self.world.now_ms()
         due = self.run(due_store.due_settlements, now_ms, 100)
-        moved: int = self.run(moving.settle_due, due, now_ms)
+        moved: int = self.run(moving.settle_due, due, now_ms, tuple(rates))
         self.deliver()
         return moved
 
@@ -165,9 +169,9 @@ class MoneyFloor(TradeFloor):
         self.deliver()
         return heard
 
-    def balance(self, account: str) -> int:
+    def balance(self, account: str, currency: str = "GBP") -> int:
         """Minor units of an account of the ledger, debit positive."""
-        found = self.run(ledger.account_balances).get((account, "GBP"))
+        found = self.run(ledger.account_balances).get((account, currency))
         return found.posted_minor if found is not None else 0
 
     def lines(self) -> list[settlement.Line]:

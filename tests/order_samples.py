@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tradepost.kernel.ids import order_number
 from tradepost.testing.world import TestWorld
 from tradepost.trade import orders
-from tradepost.trade.orders import NewOrder, OrderBody, OrderLine, StockItem
+from tradepost.trade.orders import Conversion, NewOrder, OrderBody, OrderLine, StockItem
 
 HOUR_MS = 3_600_000
 GENE = 7
@@ -45,6 +45,7 @@ def new_order(
     complete_after_ms: int = 48 * HOUR_MS,
     return_window_ms: int = 72 * HOUR_MS,
     seller_id: str = "",
+    conversions: tuple[Conversion, ...] = (),
 ) -> NewOrder:
     """An order as checkout would hand it over."""
     order_id = world.mint("order", GENE)
@@ -60,6 +61,7 @@ def new_order(
         return_window_ms=return_window_ms,
         address={"name": "Ada", "line1": "1 Loop Lane", "city": "York", "postcode": "YO1", "country": "GB"},
         email="ada@example.org",
+        conversions=conversions,
     )
     return orders.new_order(
         body,

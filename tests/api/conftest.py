@@ -17,6 +17,7 @@ from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 from tradepost.settings import CheckoutSettings, Settings
+from tradepost.stability.desk import ConfigDesk
 from tradepost.surfaces.api import Platform, create_asgi
 from tradepost.testing.world import TestWorld
 from tradepost.trade import parties, payments
@@ -162,7 +163,7 @@ class Shop(NamedTuple):
         return int(reply.json["total"]["amount_minor"])
 
 
-def make_platform(db: Storage, world: World, secret: bytes) -> Platform:
+def make_platform(db: Storage, world: World, secret: bytes, config: ConfigDesk | None = None) -> Platform:
     """The wired rooms over this storage."""
     sandbox = SandboxProvider(world, "whsec_" + base64.b64encode(secret).decode())
     settings = Settings(checkout=CheckoutSettings(remorse_ms=0))
@@ -175,6 +176,7 @@ def make_platform(db: Storage, world: World, secret: bytes) -> Platform:
             settings=settings,
             sandbox=sandbox,
             counted=db if isinstance(db, SqliteStorage) else None,
+            config=config,
         )
     )
     sandbox.deliver_to(webhooks_to(platform))

@@ -15,6 +15,7 @@ from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 from tradepost.settings import Settings
 from tradepost.stability.desk import ConfigDesk
+from tradepost.stability.live import LiveConfig
 from tradepost.stability.switches import Switches
 from tradepost.surfaces.api.platform import Platform
 from tradepost.telemetry.metrics import Board
@@ -29,6 +30,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     None delivers them in this process; `moments` tell it of timers. `works` says whether relays, consumers and
     timers run in this process: where they do not it has no bus. `outbox` watches what waits for a broker.
     Books and stock are proved every `prove_every_ms`, 0 never. `bank` pays sellers, None is what the settings choose.
+    `live` holds values where there is no `config`.
     """
 
     db: Storage
@@ -40,6 +42,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: SandboxProvider | None = None
     counted: OpenStorage | None = None
     config: ConfigDesk | None = None
+    live: LiveConfig | None = None
     kit: Kit | None = None
     switches: Switches = msgspec.field(default_factory=Switches)
     further: dict[str, Callable[[], bool]] = {}

@@ -18,6 +18,7 @@ from tradepost.kernel.events import Consumer, Sweep, Task
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage
 from tradepost.settings import Mode, Settings
+from tradepost.stability.live import LiveConfig
 from tradepost.stability.switches import EVENTS_SLOW_LANE, Switches
 from tradepost.surfaces.api.platform import Groups, Limits, Platform
 from tradepost.surfaces.api.vitals import Vitals
@@ -36,6 +37,7 @@ from tradepost.trade import (
     orders,
     parties,
     payments,
+    pricing,
     promotion,
     settlement,
     shipping,
@@ -82,7 +84,9 @@ def sweeps(parts: Parts) -> list[Sweep]:
         *aftersales.sweeps(db, world, lambda: checkout_context(parts)),
         *cart.sweeps(db, world),
         *ledger.sweeps(db, world),
-        *settlement.sweeps(db, world, bank_of(parts)),
+        *settlement.sweeps(
+            db, world, bank_of(parts), lambda: pricing.rates_in_force(live_of(parts), world.now_ms())
+        ),
         *creators.sweeps(db, world),
     ]
 
@@ -178,6 +182,11 @@ def heard_db(parts: Parts) -> Storage:
     return parts.db if parts.kit is None else parts.kit.over(parts.db)
 
 
+def live_of(parts: Parts) -> LiveConfig | None:
+    """What may change while the shop runs; None where there is no config centre."""
+    return parts.live if parts.config is None else parts.config.live
+
+
 def checkout_context(parts: Parts) -> checkout.Context:
     """What placing orders needs, from settings and parts."""
     settings, db, world = parts.settings, parts.db, parts.world
@@ -208,7 +217,7 @@ def checkout_context(parts: Parts) -> checkout.Context:
         quote_ttl_ms=chosen.quote_ttl_ms,
         hold_ttl_ms=chosen.hold_ttl_ms,
         switches=parts.switches,
-        live=None if parts.config is None else parts.config.live,
+        live=live_of(parts),
         campaigns=promotion.CampaignBook(heard_db(parts)),
         shipping=shipping.TermsBook(db),
         first_bucket=world.chance(4),

@@ -18,7 +18,17 @@ import msgspec
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.world import World
 from tradepost.stability.centre import CentreForgot, CentreUnavailable, ConfigCentre, Entry, Snapshot
-from tradepost.stability.keys import Judged, Key, choose, decode_document, find_key, judge, knows
+from tradepost.stability.keys import (
+    Document,
+    Judged,
+    Key,
+    choose,
+    decode_document,
+    encode_document,
+    find_key,
+    judge,
+    knows,
+)
 from tradepost.stability.last_good import LastGood, keep, recall
 
 T = TypeVar("T")
@@ -84,6 +94,11 @@ class LiveConfig:
         if found.rules:
             return choose(key.name, found, instance or self.instance, market, subject)  # type: ignore[no-any-return]
         return found.value  # type: ignore[no-any-return]
+
+    def hold(self, values: Mapping[str, Any]) -> None:
+        """Have these values from now on, in a process without a centre: judged as if a centre had told them."""
+        documents = {name: Document(version=1, value=value) for name, value in values.items()}
+        self._take([Entry(name, encode_document(each), 1) for name, each in documents.items()])
 
     def _late(self, key: Key[Any]) -> Judged | None:
         """The document of a key that was declared after it came."""

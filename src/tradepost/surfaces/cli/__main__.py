@@ -37,6 +37,8 @@ app.command(_ledger)
 app.command(_letters)
 _market = cyclopts.App(name="market", help="Look at market files and check them.")
 app.command(_market)
+_fx = cyclopts.App(name="fx", help="Exchange rates of a running shop.")
+app.command(_fx)
 
 _HOME = "tradepost.surfaces.cli"
 _COMMANDS: tuple[tuple[cyclopts.App, str, str, str], ...] = (
@@ -121,8 +123,12 @@ _COMMANDS: tuple[tuple[cyclopts.App, str, str, str], ...] = (
     (_campaign, "resume", f"{_HOME}.campaign:resume", "Let a paused campaign go on."),
     (_campaign, "end", f"{_HOME}.campaign:end", "End a campaign for good."),
     (_settle, "run", f"{_HOME}.settle:run", "Settle what is due and cut what is over, now."),
+    (_settle, "revalue", f"{_HOME}.settle:revalue", "Post what open exchanges are worth more or less now."),
     (_settle, "show", f"{_HOME}.settle:show", "What every party is to be paid, or all about one."),
     (_settle, "statement", f"{_HOME}.settle:statement", "A day's statement line by line, or as a page."),
+    (_fx, "publish", f"{_HOME}.fx:publish", "Put an exchange rate in force in every process."),
+    (_fx, "list", f"{_HOME}.fx:list_rates", "The exchange rates in force, and those that ran out."),
+    (_fx, "withdraw", f"{_HOME}.fx:withdraw", "Convert a pair no more."),
     (_payouts, "list", f"{_HOME}.settle:list_payouts", "Payouts and how far they are."),
     (_payouts, "tell", f"{_HOME}.settle:tell", "Say what the bank said about a payout."),
     (app, "reconcile", f"{_HOME}.reconcile:run", "Compare what every side says about the money."),

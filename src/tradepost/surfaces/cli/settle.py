@@ -28,6 +28,30 @@ def run(*, where: Where = HERE) -> None:
         console.print(f"ran {', '.join(found['ran'])}")
 
 
+def revalue(*, where: Where = HERE) -> None:
+    """Let a running server post what balances open in two currencies are worth more or less now: for a day's end."""
+    with ask(where) as asking:
+        found = asking.send("POST", "/v1/settlement/revaluations", None)
+    if where.json:
+        print_json(found)
+        return
+    print_table(
+        "Revalued (a difference above zero is a loss)",
+        ("shard", "owed", "held", "difference", "outcome"),
+        [
+            (
+                one["shard"],
+                *[
+                    _money(one[name]["amount_minor"], one[name]["currency"])
+                    for name in ("owed", "held", "difference")
+                ],
+                one["outcome"],
+            )
+            for one in found["items"]
+        ],
+    )
+
+
 def show(
     party: str = "", *, data_dir: str | None = None, config: Path | None = None, json: bool = False
 ) -> None:
@@ -174,7 +198,8 @@ def statement(
                     one.order_id or one.line_id,
                     one.kind,
                     _money(one.amount_minor, one.currency),
-                    ", ".join(f"{name} {amount}" for name, amount in one.components.items()),
+                    ", ".join(f"{name} {amount}" for name, amount in one.components.items())
+                    + (f" ({one.note})" if one.note else ""),
                 )
                 for one in lines
             ],

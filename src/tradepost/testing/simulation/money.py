@@ -10,6 +10,9 @@ from tradepost.trade import ledger, orders, payments, settlement
 
 WAITS_FOR_NOTHING = frozenset({"COMPLETED"})
 
+_LEAVING = (ledger.TransactionKind.TRANSFER, ledger.TransactionKind.EXCHANGE)
+"""How money goes from an order to its seller."""
+
 
 def check_money(
     readers: Sequence[Tx],
@@ -48,7 +51,7 @@ def _check_order(
         if row.state == ledger.POSTED and row.kind != ledger.TransactionKind.COMMISSION:
             amount = sum(e.amount_minor for e in row.entries if e.account == f"seller:{order.seller_id}")
             stands -= amount
-            settled += amount if row.kind == ledger.TransactionKind.TRANSFER else 0
+            settled += amount if row.kind in _LEAVING else 0
     owed = kept - books.fee_minor - books.tax_minor + funded
     faults = []
     if stands + settled != owed:

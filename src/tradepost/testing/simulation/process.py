@@ -11,14 +11,17 @@ from tradepost.app import Parts, sandbox_secret, wire
 from tradepost.infra.payments.sandbox import SandboxProvider
 from tradepost.kernel.errors import Refusal
 from tradepost.settings import CheckoutSettings, PaymentSettings, Settings
+from tradepost.stability.live import LiveConfig
 from tradepost.surfaces.api.platform import Platform
 from tradepost.testing.simulation import store
 from tradepost.testing.simulation.loop import VirtualLoop
 from tradepost.testing.simulation.network import ConnectionLost, ProviderLine, postman
 from tradepost.testing.simulation.storage import Databases, MemoryStorage
+from tradepost.testing.simulation.town import TOWN_RATES
 from tradepost.testing.simulation.weather import Weather
 from tradepost.testing.simulation.world import SimWorld
 from tradepost.trade import payments
+from tradepost.trade.pricing import RATES
 
 T = TypeVar("T")
 SECRET = b"the secret of a simulated platform"
@@ -36,6 +39,13 @@ RESTART_S = 0.02
 TICK_S = 0.2
 
 _LIVING: ContextVar[Incarnation | None] = ContextVar("living", default=None)
+
+
+def live_of(world: SimWorld) -> LiveConfig:
+    """What a process holds of a config centre: the rates that goods sold converted are priced at."""
+    live = LiveConfig(None, world)
+    live.hold({RATES.name: list(TOWN_RATES)})
+    return live
 
 
 class Incarnation:
@@ -57,6 +67,7 @@ class Incarnation:
                 secret=SECRET,
                 settings=SETTINGS,
                 owner="simulation",
+                live=live_of(site.world),
             ),
         )
         self.spawn(self.platform.runtime.run(asyncio.Event()))

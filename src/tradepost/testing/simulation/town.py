@@ -20,6 +20,20 @@ SELLERS = 3
 PLAIN = 4
 BUYERS = 14
 MARKETS = {"GB": "GBP", "JP": "JPY", "US": "USD"}
+CONVERTED = (1, 5)
+"""Of a shop's goods, by number: those whose seller has prices in dollars alone."""
+TOWN_RATES = tuple(
+    {
+        "sold": "USD",
+        "paid": paid,
+        "rate": rate,
+        "source": "town hall",
+        "published_ms": 1,
+        "until_ms": 10**14,
+        "margin_ppm": 15_000,
+    }
+    for paid, rate in (("GBP", "0.7913"), ("JPY", "151.37"))
+)
 METHOD_NAMES = (*METHODS, "sandbox_succeeds", "sandbox_succeeds", "sandbox_succeeds", "sandbox_succeeds")
 ACCOUNTS = ("12345678", "12340001", "12340002")
 """One is paid at once, one after a refusal, one never: see the sandbox bank."""
@@ -118,6 +132,12 @@ def _terms(
     return catalog.OfferTerms(markets=tuple(MARKETS), prices=prices, pool=pool, limit_per_buyer=limit)
 
 
+def _converted(terms: catalog.OfferTerms) -> catalog.OfferTerms:
+    """The terms of a seller with prices in dollars alone, sold everywhere."""
+    dollars = tuple(window for window in terms.prices if window.currency == "USD")
+    return msgspec.structs.replace(terms, prices=dollars, convert_from="USD")
+
+
 async def open_town(db: Storage, world: SimWorld, chance: random.Random) -> Town:
     """Sellers with plain goods, kits that share them, scarce and limited ones, a campaign pool, and buyers."""
     town = Town()
@@ -164,6 +184,7 @@ async def _fill_shop(db: Storage, world: SimWorld, chance: random.Random, town: 
         await catalog.add_sku(db, sku, START_MS, components=kit)
         pool = "campaign" if number == 3 else "shop"
         terms = _terms(chance, pool=pool, free=number == 2, limit=6 if number == 1 else 0)
+        terms = _converted(terms) if number in CONVERTED else terms
         offer_id = world.mint("offer", seller_gene)
         shard = db.shard_of(seller_gene)
         await db.transact(shard, catalog.create_offer, seller_id, sku.sku_id, offer_id, terms, START_MS)

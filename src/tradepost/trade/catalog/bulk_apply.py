@@ -178,6 +178,7 @@ def _offer(item: BulkItem, product: Product, sku: Sku, before: Offer | None) -> 
             limit_per_buyer=kept.limit_per_buyer if head.limit_per_buyer is None else head.limit_per_buyer,
             quantity_max=kept.quantity_max if head.quantity_max is None else head.quantity_max,
             floors=kept.floors,
+            convert_from=kept.convert_from,
         )
     )
     state = accept_state(_or(head.state, before.state if before else OFFER_STATES.initial))

@@ -91,7 +91,8 @@ class SkuHome(msgspec.Struct, frozen=True, kw_only=True):
 class OfferTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What a seller asks for a SKU: where, for how much, from which pool, how many. 0 is no limit.
 
-    `floors` is the least one unit may cost after every discount, in minor units by currency.
+    `floors` is the least one unit may cost after every discount, in minor units by currency. `convert_from` names the
+    currency whose prices are converted for markets without a price of their own; empty sells nothing converted.
     """
 
     markets: tuple[str, ...]
@@ -100,6 +101,7 @@ class OfferTerms(msgspec.Struct, frozen=True, kw_only=True):
     limit_per_buyer: int = 0
     quantity_max: int = 0
     floors: dict[str, int] = {}
+    convert_from: str = ""
 
 
 class OfferFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +171,7 @@ class OfferView(msgspec.Struct, frozen=True, kw_only=True):
     weight_g: int = 0
     shipping_version: int = 0
     groups: tuple[str, ...] = ()
+    convert_from: str = ""
 
 
 class SellerFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,7 +251,7 @@ declare_problems(
         "catalog.market_without_price": (
             Kind.UNPROCESSABLE,
             "A market has no price",
-            "Give at least one price in the currency of each market.",
+            "Give at least one price in the currency of each market, or name the currency to convert from.",
         ),
         "catalog.price_negative": (Kind.INVALID, "Price out of range", "Send a price from 0 to 100 million."),
         "catalog.prices_too_many": (Kind.INVALID, "Too many prices", "Send at most 64 price windows."),

@@ -195,9 +195,16 @@ def accept_terms(terms: OfferTerms) -> OfferTerms:
         raise Refusal("catalog.markets_invalid", "No market, or one twice.", field="markets")
     prices = accept_prices(terms.prices)
     currencies = {window.currency for window in prices if window.layer is Layer.LIST}
+    if terms.convert_from and terms.convert_from not in currencies:
+        raise Refusal(
+            "catalog.market_without_price",
+            f"There is no list price in {terms.convert_from[:10]!r} to convert.",
+            field="convert_from",
+            expected=" or ".join(sorted(currencies)),
+        )
     for code in markets:
         currency = market(code).currency
-        if currency not in currencies:
+        if currency not in currencies and not terms.convert_from:
             raise Refusal(
                 "catalog.market_without_price",
                 f"The market {code} needs a price in {currency}.",
@@ -218,6 +225,7 @@ def accept_terms(terms: OfferTerms) -> OfferTerms:
         limit_per_buyer=terms.limit_per_buyer,
         quantity_max=terms.quantity_max,
         floors=terms.floors,
+        convert_from=terms.convert_from,
     )
 
 
@@ -265,6 +273,7 @@ def view_of(offer: Offer, seller_state: str, fee_bps: int, shipping_version: int
         weight_g=facts.weight_g,
         shipping_version=shipping_version,
         groups=facts.groups,
+        convert_from=terms.convert_from,
     )
 
 

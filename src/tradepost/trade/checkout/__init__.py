@@ -4,6 +4,7 @@ from tradepost.trade.checkout.buy import Request, accept_buy_now, accept_quote, 
 from tradepost.trade.checkout.campaigning import check_prices, publish_campaign, tasks
 from tradepost.trade.checkout.comparing import Comparison, Sums, compare
 from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.converting import shown_in
 from tradepost.trade.checkout.earlier import Earlier
 from tradepost.trade.checkout.explaining import explain_order, explain_quote
 from tradepost.trade.checkout.jobs import sweeps
@@ -59,6 +60,7 @@ __all__ = [
     "quoted",
     "read_quote",
     "reprice",
+    "shown_in",
     "sweeps",
     "tasks",
 ]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import msgspec
 
+from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.market import Market
 from tradepost.markets import market
 from tradepost.stability.switches import COUPONS_OFF, QUOTE_CACHE_ONLY, refusal_of
+from tradepost.trade.catalog import OfferView
 from tradepost.trade.checkout import gifts, rules, sending
 from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.converting import Ask, price_converted
 from tradepost.trade.checkout.earlier import Asked
 from tradepost.trade.checkout.model import Address, Particulars, Placement, Quote, Want
 from tradepost.trade.checkout.placement import make_placement
@@ -189,23 +192,19 @@ async def price_wants(
     offer_ids = [want.offer_id for want in wants]
     views, missing = context.book.peek(offer_ids)
     if missing:
-        if context.switches.is_on(QUOTE_CACHE_ONLY):
-            raise refusal_of(
-                "switch.quote_cache_only", "Some offers are not remembered here.", offer_ids=sorted(missing)
-            )
-        views = await context.book.get(offer_ids)
+        views = await _load(context, offer_ids, missing)
     scene = rules.scene_of(wants, scene)
     offered = None
     if asker.codes or (context.campaigns is not None and context.campaigns.present is not NOTHING_IN_FORCE):
         sellers = {view.seller_id for view in views.values()}
         offered = await find_campaigns(context, where, scene, asker, wants, sellers)
-    ways = None
-    if wish.methods or any([view.shipping_version for view in views.values()]):
-        ways = await sending.find_ways(context, views, where, wish)
-    gene = gene_of(asker.buyer_id)
-    world = context.world
+    has_terms = wish.methods or any([view.shipping_version for view in views.values()])
+    ways = await sending.find_ways(context, views, where, wish) if has_terms else None
+    gene, world = gene_of(asker.buyer_id), context.world
 
-    def make(offered: Offered | None, given: tuple[GiftLine, ...] = ()) -> Quote:
+    def make(
+        offered: Offered | None, given: tuple[GiftLine, ...] = (), views: Mapping[str, OfferView] = views
+    ) -> Quote:
         return rules.make_quote(
             wants,
             views,
@@ -221,30 +220,42 @@ async def price_wants(
             gifts=given,
         )
 
-    if offered is None:
-        return make(None)
     given: tuple[GiftLine, ...] = ()
-    if offered.in_force.gifts and asker.counted:
+    if offered is not None and offered.in_force.gifts and asker.counted:
         given = await gifts.find_gifts(context, offered, where, scene, views)
-    return await _within_limits(context, offered, where, given, make)
+    ask: Ask = make
+    try:
+        quote = make(offered, given)
+    except Refusal as refusal:
+        ask = price_converted(context, where, views, refusal, make)
+        quote = ask(offered, given)
+    return await _within_limits(context, offered, where, given, quote, ask)
 
 
 async def _within_limits(
     context: Context,
-    offered: Offered,
+    offered: Offered | None,
     where: Market,
     given: tuple[GiftLine, ...],
-    make: Callable[[Offered, tuple[GiftLine, ...]], Quote],
+    quote: Quote,
+    ask: Ask,
 ) -> Quote:
     """The quote without what is used up: campaigns of whose limits too little is left, and gifts that are gone."""
-    quote = make(offered, given)
-    if quote.limits:
+    if quote.limits and offered is not None:
         fewer = await leave_out_spent(context, offered, where, quote.limits)
         if fewer is not None:
-            offered, quote = fewer, make(fewer, given)
+            offered, quote = fewer, ask(fewer, given)
     if given:
-        return await gifts.quote_in_stock(context, given, quote, partial(make, offered))
+        return await gifts.quote_in_stock(context, given, quote, partial(ask, offered))
     return quote
+
+
+async def _load(context: Context, offer_ids: Sequence[str], missing: Sequence[str]) -> dict[str, OfferView]:
+    if context.switches.is_on(QUOTE_CACHE_ONLY):
+        raise refusal_of(
+            "switch.quote_cache_only", "Some offers are not remembered here.", offer_ids=sorted(missing)
+        )
+    return await context.book.get(offer_ids)
 
 
 async def find_campaigns(

@@ -15,6 +15,7 @@ from tradepost.trade import catalog, orders, promotion
 from tradepost.trade.catalog import OfferView
 from tradepost.trade.checkout import limits
 from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.converting import shown_in
 from tradepost.trade.checkout.filling import fill_up
 from tradepost.trade.checkout.gift_checks import check_gifts
 from tradepost.trade.checkout.rules import groups_of
@@ -118,7 +119,8 @@ async def check_prices(context: Context, campaign: Campaign) -> None:
         moment = max(now_ms, campaign.from_ms)
         probes = [
             Probe(line=_line(offer, unit, where.currency), paid_e4=usual.get(offer.offer_id, 0))
-            async for offer in _goods(context, campaign, where)
+            async for good in _goods(context, campaign, where)
+            for offer in shown_in(context, {good.offer_id: good}, where).values()
             if where.code in offer.markets and (unit := list_price(offer, where, moment)) is not None
         ]
         errors = promotion.find_price_errors(

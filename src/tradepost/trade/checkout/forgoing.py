@@ -94,10 +94,18 @@ def _less(body: OrderBody, numbers: set[int]) -> OrderBody:
     places = [
         place for place, line in zip(body.places, body.lines, strict=True) if line.line_no not in numbers
     ]
+    conversions = [
+        replace(
+            one,
+            sold_e4=tuple([e4 for e4, line in zip(one.sold_e4, body.lines, strict=True) if line in kept]),
+        )
+        for one in body.conversions
+    ]
     return replace(
         body,
         lines=tuple([replace(line, line_no=number) for number, line in enumerate(kept, 1)]),
         places=tuple(places),
+        conversions=tuple(conversions),
         missed_gifts=(
             *body.missed_gifts,
             *[line for line in body.lines if line.line_no in numbers],

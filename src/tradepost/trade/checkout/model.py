@@ -10,6 +10,7 @@ from tradepost.trade.inventory import HoldRequest
 from tradepost.trade.orders import (
     NO_CAMPAIGNS,
     NO_SENDING,
+    Conversion,
     MissedGift,
     NewOrder,
     OrderLine,
@@ -100,7 +101,8 @@ class QuotedOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What one seller would be owed: lines frozen as they will stand on the order.
 
     `places` are the numbers of its lines in the whole basket, told where campaigns were in force. `options` are all
-    ways to send it by the seller's terms: shown with a new quote, and no part of its token.
+    ways to send it by the seller's terms: shown with a new quote, and no part of its token. `conversions` holds one
+    where goods are sold converted, else none.
     """
 
     order_id: str
@@ -114,6 +116,7 @@ class QuotedOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     shipping_adjustments: tuple[Adjustment, ...] = ()
     sending: Sending = NO_SENDING
     options: tuple[Option, ...] = ()
+    conversions: tuple[Conversion, ...] = ()
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -170,7 +170,13 @@ def _new_order(
         quote_hash=given.quote_hash,
         risk=risk_code,
     )
-    if quote.priced.edition or ordered.places or ordered.shipping_adjustments or ordered.sending.method:
+    if (
+        quote.priced.edition
+        or ordered.places
+        or ordered.shipping_adjustments
+        or ordered.sending.method
+        or ordered.conversions
+    ):
         body = _with_basis(body, quote, ordered)
     return orders.new_order(
         body,
@@ -188,13 +194,14 @@ def _new_order(
 
 
 def _with_basis(body: orders.OrderBody, quote: Quote, ordered: QuotedOrder) -> orders.OrderBody:
-    """The body with what campaigns and shipping terms had to do with it."""
+    """The body with what campaigns, shipping terms and exchange rates had to do with it."""
     return msgspec.structs.replace(
         body,
         priced=quote.priced if quote.priced.edition else orders.NO_CAMPAIGNS,
         places=ordered.places,
         shipping_adjustments=ordered.shipping_adjustments,
         sending=ordered.sending if ordered.sending.method else orders.NO_SENDING,
+        conversions=ordered.conversions,
     )
 
 

@@ -19,7 +19,7 @@ from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.model import Address, CheckoutView, Particulars, Quote, QuotedOrder, Want
 from tradepost.trade.checkout.place_order import place_order
 from tradepost.trade.checkout.placement import make_placement
-from tradepost.trade.orders import NO_SENDING, LineQuantity, Order, OrderLine, Sending
+from tradepost.trade.orders import NO_SENDING, Conversion, LineQuantity, Order, OrderLine, Sending
 from tradepost.trade.pricing import Adjustment, Funder
 
 SCENE = "exchange"
@@ -117,10 +117,16 @@ def _same(order: Order, asked: Replacement, at_ms: int) -> Quote:
         shipping_minor=0,
         tax_minor=0,
     )
-    return _named(bare, asked, found, NO_SENDING)
+    return _named(bare, asked, found)
 
 
-def _named(quote: Quote, asked: Replacement, lines: Sequence[OrderLine], sending: Sending) -> Quote:
+def _named(
+    quote: Quote,
+    asked: Replacement,
+    lines: Sequence[OrderLine],
+    sending: Sending = NO_SENDING,
+    conversions: tuple[Conversion, ...] = (),
+) -> Quote:
     """The quote of these lines under the ids that follow from the case. The seller sends them at its own cost."""
     total, tax, fee = (
         sum(getattr(line, name) for line in lines) for name in ("total_minor", "tax_minor", "fee_minor")
@@ -134,6 +140,7 @@ def _named(quote: Quote, asked: Replacement, lines: Sequence[OrderLine], sending
         shipping_minor=0,
         fee_minor=fee,
         sending=sending,
+        conversions=conversions,
     )
     return replace(
         quote,
@@ -162,7 +169,8 @@ async def _other(context: Context, asked: Replacement) -> Quote:
     if {one.seller_id for one in quote.orders} != {order.seller_id} or quote.currency != order.currency:
         raise Refusal("checkout.exchange_foreign", "The offers are not this seller's.", field="wanted")
     (quoted,) = quote.orders
-    return _named(quote, asked, _pay_with(quoted.lines, asked.credit_minor), quoted.sending)
+    lines = _pay_with(quoted.lines, asked.credit_minor)
+    return _named(quote, asked, lines, quoted.sending, quoted.conversions)
 
 
 def _pay_with(lines: Sequence[OrderLine], credit_minor: int) -> list[OrderLine]:

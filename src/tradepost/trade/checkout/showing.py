@@ -18,6 +18,7 @@ from tradepost.trade.catalog import Layer, OfferView, price_at
 from tradepost.trade.checkout import rules, sending
 from tradepost.trade.checkout.buy import find_campaigns, price_wants
 from tradepost.trade.checkout.context import Context
+from tradepost.trade.checkout.converting import shown_in
 from tradepost.trade.checkout.freezing import SELLABLE
 from tradepost.trade.checkout.model import Quote, Want
 from tradepost.trade.checkout.promoting import Asker, Offered
@@ -29,7 +30,7 @@ CHANGES_TRIED = 8
 """Moments at which something begins or ends that a price is worked out for, to find when it changes."""
 REMEMBERED_MS = 600_000
 """How long a price is remembered at most: a market's own dates are not among the moments looked at."""
-SHOWN_ANYHOW = ("promotion.", "shipping.", "pricing.", "checkout.", "switch.")
+SHOWN_ANYHOW = ("promotion.", "shipping.", "pricing.", "checkout.", "switch.", "fx.")
 """Refusals of a quote that a cart is shown in spite of."""
 
 
@@ -75,6 +76,7 @@ async def price_offers(
 
     Without `buyer_id` campaigns for first orders give nothing and nobody's own limits are looked at.
     """
+    offers = list(shown_in(context, {offer.offer_id: offer for offer in offers}, where).values())
     wants = [Want(offer_id=offer.offer_id, quantity=1, content_id=content_id) for offer in offers]
     scene = rules.scene_of(wants, scene)
     offered = None
@@ -225,7 +227,7 @@ async def price_cart(
     What cannot be bought now is left out, codes that give nothing are left away.
     """
     where = market(market_code).destined(market_code, region)
-    views = await context.book.get([want.offer_id for want in wants])
+    views = shown_in(context, await context.book.get([want.offer_id for want in wants]), where)
     at_ms = context.world.now_ms()
     place = rules.scene_of(wants, scene)
     buyable = [_is_buyable(views, want, where, at_ms, place, segments) for want in wants]

@@ -35,6 +35,7 @@ ACCOUNTS: dict[str, str] = {
     "payable": "what a seller or creator is to be paid: settled, on its own shard",
     "reserve": "held back of what a seller is to be paid",
     "bank": "payouts under way (bank:clearing) and what a bank paid out",
+    "fx": "set aside in one currency for what is owed in another, by pair (fx:USD.EUR); fx:gain, fx:loss, fx:rounding",
 }
 """Kinds of account: the word before the colon."""
 
@@ -60,6 +61,8 @@ class TransactionKind(StrEnum):
     CLOSING = "closing"
     DISPUTE = "dispute"
     STORED_VALUE = "stored_value"
+    EXCHANGE = "exchange"
+    REVALUATION = "revaluation"
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):

@@ -20,6 +20,7 @@ from tradepost.trade.orders.api import (
 from tradepost.trade.orders.basis import (
     NO_CAMPAIGNS,
     NO_SENDING,
+    Conversion,
     Given,
     MissedGift,
     PricedUnder,
@@ -62,6 +63,7 @@ __all__ = [
     "NO_SENDING",
     "ON_SHIPMENT",
     "ORDER_STATES",
+    "Conversion",
     "Given",
     "LineProgress",
     "LineQuantity",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from tradepost.trade.pricing import FrozenRate
+
 
 class Redemption(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an order took of a campaign's limit: a hold under the order's id. `reissue` says when it is given back."""
@@ -70,3 +72,14 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 NO_SENDING = Sending()
+
+
+class Conversion(msgspec.Struct, frozen=True, kw_only=True):
+    """The rate an order's goods were sold at, whose seller is paid in `rate.sold` at it, without its margin.
+
+    `sold_e4` has for each line the seller's unit price in `rate.sold`, in ten-thousandths of its minor unit; 0
+    where the seller had a price in the order's currency.
+    """
+
+    rate: FrozenRate
+    sold_e4: tuple[int, ...]

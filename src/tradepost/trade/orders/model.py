@@ -9,6 +9,7 @@ from tradepost.kernel.states import StateTable
 from tradepost.trade.orders.basis import (
     NO_CAMPAIGNS,
     NO_SENDING,
+    Conversion,
     Given,
     MissedGift,
     PricedUnder,
@@ -125,7 +126,7 @@ class OrderBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     The order's total is its lines' totals plus `shipping_minor`. `address` is the checkout's own shape. `places` are
     the numbers its lines had in the whole basket, told where campaigns were in force. `missed_gifts` were quoted and
-    sold out before the order was placed.
+    sold out before the order was placed. `conversions` holds one where goods were sold converted, else none.
     """
 
     order_number: str
@@ -149,6 +150,7 @@ class OrderBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shipping_adjustments: tuple[Adjustment, ...] = ()
     sending: Sending = NO_SENDING
     missed_gifts: tuple[OrderLine, ...] = ()
+    conversions: tuple[Conversion, ...] = ()
 
 
 class NewOrder(msgspec.Struct, frozen=True, array_like=True):

@@ -6,6 +6,7 @@ from tradepost.trade.pricing.fx import (
     booked_difference,
     convert_currency,
     exact_rate,
+    percent_of,
     quote_price,
 )
 from tradepost.trade.pricing.giving import goods_of
@@ -24,12 +25,14 @@ from tradepost.trade.pricing.model import (
     ShippingCharge,
     no_adjustments,
 )
+from tradepost.trade.pricing.rates import RATES, PublishedRate, Rates, rates_in_force
 from tradepost.trade.pricing.rules import list_price, price
 from tradepost.trade.promotion import Adjustment, Basket, BasketLine, Funder, Outcome, Promotions
 
 __all__ = [
     "ADJUSTMENTS",
     "QUANTITY_MAX",
+    "RATES",
     "Adjust",
     "Adjustment",
     "Basket",
@@ -44,7 +47,9 @@ __all__ = [
     "PricedLine",
     "Promotions",
     "Proposal",
+    "PublishedRate",
     "Quoted",
+    "Rates",
     "SendRule",
     "Sent",
     "ShippingCharge",
@@ -54,6 +59,8 @@ __all__ = [
     "goods_of",
     "list_price",
     "no_adjustments",
+    "percent_of",
     "price",
     "quote_price",
+    "rates_in_force",
 ]

@@ -13,10 +13,19 @@ import msgspec
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.kernel.money import Rounding, divide, exponent_of
 
-__all__ = ["FrozenRate", "Quoted", "booked_difference", "convert_currency", "exact_rate", "quote_price"]
+__all__ = [
+    "FrozenRate",
+    "Quoted",
+    "booked_difference",
+    "convert_currency",
+    "exact_rate",
+    "percent_of",
+    "quote_price",
+]
 
 PPM = 1_000_000
 _RATE_DIGITS_MAX = 30
+_DECIMALS_MAX = 18
 
 declare_problems(
     {
@@ -34,6 +43,11 @@ declare_problems(
             Kind.UNPROCESSABLE,
             "The rate is too old to sell at",
             "Publish a newer rate for the pair, then quote again.",
+        ),
+        "fx.mixed": (
+            Kind.UNPROCESSABLE,
+            "A seller's goods converted from two currencies in one order",
+            "Order the goods of each currency by themselves.",
         ),
     }
 )
@@ -55,9 +69,33 @@ class FrozenRate(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: int
     margin_ppm: int = 0
 
+    @property
+    def pair(self) -> str:
+        """Both currencies as account names and people write them: USD.EUR."""
+        return f"{self.sold}.{self.paid}"
+
+    def exact(self) -> Fraction:
+        """Units of `paid` for one unit of `sold`, without the margin."""
+        return Fraction(self.numerator, self.denominator)
+
+    def written(self) -> str:
+        """The rate without its margin as a decimal number, exactly; as a fraction where 18 decimals cannot tell it."""
+        rate = self.exact()
+        digits = next((each for each in range(_DECIMALS_MAX + 1) if not 10**each % rate.denominator), -1)
+        if digits < 0:
+            return str(rate)
+        whole = str(rate.numerator * 10**digits // rate.denominator).rjust(digits + 1, "0")
+        return f"{whole[: len(whole) - digits]}.{whole[len(whole) - digits :]}" if digits else whole
+
     def with_margin(self) -> Fraction:
         """Units of `paid` for one unit of `sold`, margin within."""
         return Fraction(self.numerator * (PPM + self.margin_ppm), self.denominator * PPM)
+
+
+def percent_of(ppm: int) -> str:
+    """Millionths as a percentage people write: 15000 is "1.5"."""
+    whole, rest = divmod(ppm, 10_000)
+    return f"{whole}.{rest:04}".rstrip("0").rstrip(".")
 
 
 class Quoted(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +146,7 @@ def quote_price(
         rate = rates.get((sold, currency))
         if rate is None:
             continue
-        if at_ms >= rate.until_ms:
+        if not rate.published_ms <= at_ms < rate.until_ms:
             stale = True
             continue
         minor = convert_currency(Fraction(price_e4, 10_000), sold, currency, rate.with_margin(), Rounding.UP)
@@ -131,8 +169,6 @@ def booked_difference(
     """
     if (booked.sold, booked.paid) != (now.sold, now.paid):
         raise Refusal("money.currency_mixed", "The two rates are of other currencies.", field="rate")
-    then = Fraction(booked.numerator, booked.denominator)
-    new = Fraction(now.numerator, now.denominator)
     pair = (booked.sold, booked.paid)
-    value = convert_currency(amount_minor, *pair, new, rounding)
-    return value - convert_currency(amount_minor, *pair, then, rounding)
+    value = convert_currency(amount_minor, *pair, now.exact(), rounding)
+    return value - convert_currency(amount_minor, *pair, booked.exact(), rounding)

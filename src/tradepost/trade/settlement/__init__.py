@@ -47,6 +47,7 @@ from tradepost.trade.settlement.moving import find_settlement, hold, release, se
 from tradepost.trade.settlement.payouts.paying import hear_bank, set_destination
 from tradepost.trade.settlement.payouts.port import BankFact, BankStatus, PayoutBank, PayoutCall
 from tradepost.trade.settlement.react import CONSUMERS
+from tradepost.trade.settlement.revaluing import Revalued, revalue
 from tradepost.trade.settlement.rules import date_of, day_from, day_of
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "PayoutAccount",
     "PayoutBank",
     "PayoutCall",
+    "Revalued",
     "Settlement",
     "SettlementFinding",
     "SettlementMoved",
@@ -96,6 +98,7 @@ __all__ = [
     "overdue",
     "overview",
     "release",
+    "revalue",
     "set_destination",
     "settlement_id",
     "statements_between",

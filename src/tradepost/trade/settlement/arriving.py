@@ -36,6 +36,7 @@ class _Moved(msgspec.Struct):
     kind: str = ""
     components: Components = {}
     due_at_ms: int = 0
+    note: str = ""
 
 
 _moved = msgspec.json.Decoder(_Moved).decode
@@ -87,6 +88,7 @@ def _line(row: EventRow, fact: _Moved) -> Line:
         order_id=fact.order_id,
         amount_minor=fact.amount_minor,
         components=fact.components,
+        note=fact.note,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tradepost.events import has_passed, read_backlog
 from tradepost.kernel.errors import Refusal
@@ -13,6 +13,7 @@ from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
 from tradepost.markets import market
+from tradepost.trade.pricing import Rates
 from tradepost.trade.settlement import cutting, moving, rules, store
 from tradepost.trade.settlement.arriving import MOVED
 from tradepost.trade.settlement.due import store as due_store
@@ -59,8 +60,13 @@ class Watermarks:
         return True
 
 
-def sweeps(db: Storage, world: World, bank: PayoutBank) -> list[Sweep]:
-    """The timers, bound to a storage, a world and a bank."""
+def no_rates() -> Rates:
+    """Where nothing is sold converted."""
+    return {}
+
+
+def sweeps(db: Storage, world: World, bank: PayoutBank, rates: Callable[[], Rates] = no_rates) -> list[Sweep]:
+    """The timers, bound to a storage, a world, a bank and the exchange rates of the moment."""
     watermarks = Watermarks(db)
 
     async def settle(order_ids: Sequence[str]) -> None:
@@ -69,7 +75,7 @@ def sweeps(db: Storage, world: World, bank: PayoutBank) -> list[Sweep]:
             by_shard[db.shard_of(gene_of(order_id))].append(order_id)
         for shard, ids in by_shard.items():
             try:
-                await db.transact(shard, moving.settle_due, ids, world.now_ms())
+                await db.transact(shard, moving.settle_due, ids, world.now_ms(), tuple(rates().values()))
             except Refusal as refusal:
                 if refusal.code != "settlement.unbalanced":
                     raise
@@ -78,7 +84,8 @@ def sweeps(db: Storage, world: World, bank: PayoutBank) -> list[Sweep]:
     async def _settle_alone(shard: int, order_ids: Sequence[str]) -> None:
         for order_id in order_ids:
             try:
-                await db.transact(shard, moving.settle_due, [order_id], world.now_ms())
+                held = tuple(rates().values())
+                await db.transact(shard, moving.settle_due, [order_id], world.now_ms(), held)
             except Refusal as refusal:
                 log.error("%s is held: %s", order_id, refusal.detail)
                 await db.transact(shard, moving.set_aside, order_id, refusal.code)

@@ -65,6 +65,7 @@ class Component(StrEnum):
     WITHHOLDING = "withholding"
     RESERVE = "reserve"
     PAYOUT = "payout"
+    ROUNDING = "rounding"
 
 
 Components = dict[str, int]
@@ -120,11 +121,15 @@ ADJUSTMENTS: dict[str, AdjustmentRule] = {
 
 
 class Body(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What went to the party so far, by component, and why a settlement is held."""
+    """What went to the party so far, by component in the order's currency, and why a settlement is held.
+
+    `converted` when the party is paid in another currency than the order's.
+    """
 
     moved: Components = {}
     reason: str = ""
     delivered_at_ms: int = 0
+    converted: bool = False
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,8 +252,11 @@ class SettlementExpected(Event, frozen=True, kw_only=True):
 
 
 @event("settlement.moved.v1")
-class SettlementMoved(Event, frozen=True, kw_only=True):
-    """So much left the order's shard for the party's account: above zero to the party, below zero back from it."""
+class SettlementMoved(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """So much left the order's shard for the party's account: above zero to the party, below zero back from it.
+
+    Of an order sold converted, currency and amounts are the seller's, and `note` says at which rate.
+    """
 
     order_id: str
     party_id: str
@@ -257,6 +265,7 @@ class SettlementMoved(Event, frozen=True, kw_only=True):
     amount_minor: int
     kind: str
     components: Components
+    note: str = ""
 
 
 @event("payout.requested.v1")

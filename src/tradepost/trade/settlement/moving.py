@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +16,8 @@ from tradepost.markets import market
 from tradepost.trade import ledger, orders, payments
 from tradepost.trade.ledger import Entry, Transaction, TransactionKind
 from tradepost.trade.orders import Order
-from tradepost.trade.settlement import rules
+from tradepost.trade.pricing import FrozenRate
+from tradepost.trade.settlement import exchanging, rules
 from tradepost.trade.settlement.due import store
 from tradepost.trade.settlement.model import (
     SETTLED,
@@ -97,7 +99,7 @@ def _open(order: Order, at_ms: int) -> Settlement | None:
         state=WAITING,
         due_at_ms=at_ms + market(order.market).settlement.after_ms,
         version=0,
-        body=Body(delivered_at_ms=at_ms),
+        body=Body(delivered_at_ms=at_ms, converted=exchanging.rate_of(order) is not None),
     )
 
 
@@ -107,12 +109,13 @@ def _touched(stands: Settlement, at_ms: int) -> Settlement:
 
 def _expected(tx: Tx, order: Order, stands: Settlement) -> SettlementExpected:
     owed, _ = rules.owed_to(_transactions(tx, order), order.seller_id)
+    rate = exchanging.rate_of(order)
     return SettlementExpected(
         order_id=order.order_id,
         party_id=stands.party_id,
         market=stands.market,
-        currency=stands.currency,
-        amount_minor=owed,
+        currency=stands.currency if rate is None else rate.sold,
+        amount_minor=owed if rate is None else exchanging.exchanged(owed, rate),
         due_at_ms=stands.due_at_ms,
     )
 
@@ -125,11 +128,11 @@ def _transactions(tx: Tx, order: Order) -> list[Transaction]:
     return ledger.transactions_of(tx, gene_of(order.payment_id), order.payment_id)
 
 
-def settle_due(tx: Tx, order_ids: Sequence[str], now_ms: int) -> int:
+def settle_due(tx: Tx, order_ids: Sequence[str], now_ms: int, rates: Sequence[FrozenRate] = ()) -> int:
     """Send what is due of these orders to the parties; how many moved. What is no more due is left alone.
 
-    An order of which money is on its way back to the buyer, or held by the buyer's bank, waits for that.
-    Raises Refusal `settlement.unbalanced`.
+    An order of which money is on its way back to the buyer, or held by the buyer's bank, waits for that. What was
+    sold converted is exchanged, and valued at these `rates`. Raises Refusal `settlement.unbalanced`.
     """
     found = store.find_settlements(tx, order_ids)
     due = [each for each in found.values() if 0 < each.due_at_ms <= now_ms]
@@ -155,10 +158,9 @@ def settle_due(tx: Tx, order_ids: Sequence[str], now_ms: int) -> int:
         after = replace(stands, state=state, due_at_ms=0, version=stands.version + 1)
         if delta:
             after = replace(after, body=replace(stands.body, moved=now))
-            fact = _moved(stands, owed, delta)
+            fact, moves = _move(order, stands, after, _Due(owed, delta), now_ms, rates)
             told.append(_tell(order, after, fact, now_ms))
-            if owed:
-                postings.append(_leave(order, after, owed, now_ms))
+            postings += moves
         else:
             after = replace(after, version=stands.version)
         changed.append((stands.version, after))
@@ -176,6 +178,73 @@ def _check(order: Order, owed: int, delta: Components) -> None:
             f"Order {order.order_id}: the parts come to {sum(delta.values())}, the ledger owes {owed}.",
             extra={"order_id": order.order_id},
         )
+
+
+class _Due(NamedTuple):
+    owed: int
+    parts: Components
+
+
+def _move(
+    order: Order,
+    stands: Settlement,
+    after: Settlement,
+    due: _Due,
+    now_ms: int,
+    rates: Sequence[FrozenRate],
+) -> tuple[SettlementMoved, list[Transaction]]:
+    """What is told and posted of a movement."""
+    rate = exchanging.rate_of(order)
+    if rate is not None:
+        now = exchanging.rate_now(rate, exchanging.by_pair(rates))
+        return _exchange(order, stands, after, due.owed, (rate, now), now_ms)
+    leaving = [_leave(order, after, due.owed, now_ms)] if due.owed else []
+    return _moved(stands, due.owed, due.parts), leaving
+
+
+def _exchange(
+    order: Order,
+    stands: Settlement,
+    after: Settlement,
+    owed: int,
+    booked_and_now: tuple[FrozenRate, FrozenRate],
+    now_ms: int,
+) -> tuple[SettlementMoved, list[Transaction]]:
+    """A movement in the seller's own currency: each currency balances by itself, the position joins them.
+
+    What went so far is exchanged as a whole, before and after: so nothing is left when everything goes back.
+    """
+    booked, now = booked_and_now
+    parts = rules.difference(
+        exchanging.exchanged_parts(after.body.moved, booked),
+        exchanging.exchanged_parts(stands.body.moved, booked),
+    )
+    amount = sum(parts.values())
+    fact = replace(
+        _moved(stands, amount, parts),
+        currency=booked.sold,
+        note=exchanging.describe(owed, amount, booked, now),
+    )
+    name, account = (
+        f"{order.payment_id}.{{}}.{order.order_id[-11:]}.{after.version}",
+        f"seller:{after.party_id}",
+    )
+    given = exchanging.exchange(account, owed, amount, booked, now)
+    taken = exchanging.entries((exchanging.position(booked), amount), (TRANSIT, -amount))
+    both = ((name.format("settle"), booked.paid, given), (name.format("exchange"), booked.sold, taken))
+    return fact, [
+        Transaction(
+            transaction_id=transaction_id,
+            gene=gene_of(order.payment_id),
+            kind=TransactionKind.EXCHANGE,
+            currency=currency,
+            entries=entries,
+            reference=order.order_id,
+            at_ms=now_ms,
+        )
+        for transaction_id, currency, entries in both
+        if entries
+    ]
 
 
 def _moved(stands: Settlement, owed: int, delta: Components) -> SettlementMoved:

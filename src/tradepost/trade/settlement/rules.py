@@ -7,8 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tradepost.kernel.errors import Refusal
-from tradepost.kernel.market import PPM, Market, ppm_of
-from tradepost.kernel.money import divide
+from tradepost.kernel.market import Market
 from tradepost.trade.ledger import POSTED, Transaction, TransactionKind
 from tradepost.trade.orders import Order, full_progress, share
 from tradepost.trade.payments import PortionBooks
@@ -18,6 +17,7 @@ from tradepost.trade.settlement.model import (
     Components,
     Destination,
 )
+from tradepost.trade.tax import withheld
 
 DAY_MS = 86_400_000
 CUT_GRACE_MS = 5 * 60_000
@@ -140,12 +140,9 @@ def withheld_of(market: Market, components: Mapping[str, int], day: int) -> dict
     tax = -components.get(Component.TAX, 0)
     net = proceeds + components.get(Component.TAX_ADDED, 0) - tax
     found: dict[str, int] = {}
-    for rule in market.withholdings:
-        if (rule.since is None or rule.since <= on) and (rule.until is None or on < rule.until):
-            amount = divide((tax if rule.of == "tax" else net) * ppm_of(rule.percent), PPM, market.rounding)
-            if amount:
-                found[rule.kind] = found.get(rule.kind, 0) + amount
-    return found
+    for one in withheld(market, on, net_minor=net, tax_minor=tax):
+        _add(found, one.kind, one.amount_minor)
+    return {kind: amount for kind, amount in found.items() if amount}
 
 
 def reserve_of(market: Market, components: Mapping[str, int]) -> int:

@@ -174,7 +174,8 @@ async def view_cart(call: Call, found: Cart, guest_token: str = "", asked: Asked
     platform, where = call.platform, market(found.market)
     offers = await platform.checkout.book.get([line.offer_id for line in found.lines]) if found.lines else {}
     available = await available_of(platform.db, offers, asked) if offers else {}
-    warnings = cart.warn(found, offers, available, where, call.now_ms())
+    shown = checkout.shown_in(platform.checkout, offers, where)
+    warnings = cart.warn(found, shown, available, where, call.now_ms())
     return CartView(
         cart_id=found.cart_id,
         buyer_id=found.buyer_id,

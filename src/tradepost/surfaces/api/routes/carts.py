@@ -256,8 +256,8 @@ async def set_lines(call: Call) -> CartView:
     code = call.platform.carts.market_of(cart_id, buyer_id) or (await _find(call)).market
     gone = tuple([wish.offer_id for wish in body.lines if not wish.quantity])
     kept = [wish for wish in body.lines if wish.quantity]
-    offers = await _offers(call, kept)
     where, at_ms, db = market(code), call.now_ms(), call.platform.db
+    offers = checkout.shown_in(call.platform.checkout, await _offers(call, kept), where)
     puts = [
         cart.put_line(
             offers[wish.offer_id],

@@ -94,6 +94,7 @@ class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     seller_state: str
     version: int
     floors: dict[str, int] = {}
+    convert_from: str = ""
     now: PriceNowView | None = None
 
 

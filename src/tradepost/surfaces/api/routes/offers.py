@@ -71,6 +71,16 @@ Floors = Annotated[
 ]
 
 
+Convert = Annotated[
+    str,
+    Meta(
+        max_length=3,
+        description="Sell in markets without a price of their own too, converted from the prices in this currency at"
+        " the rate in force; you are paid in it. Empty sells nothing converted.",
+    ),
+]
+
+
 class PriceTerm(msgspec.Struct, frozen=True, kw_only=True):
     """A unit price in major units from a moment until just before another; 0 leaves that end open.
 
@@ -99,6 +109,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     quantity_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     version: Version = 0
     floors: Floors = {}
+    convert_from: Convert = ""
 
 
 class NewOffer(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +124,7 @@ class NewOffer(msgspec.Struct, frozen=True, kw_only=True):
     code: Code = ""
     state: Literal["ACTIVE", "PAUSED"] = "ACTIVE"
     floors: Floors = {}
+    convert_from: Convert = ""
 
 
 class OfferInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +193,7 @@ def _terms(body: Terms | NewOffer) -> OfferTerms:
         limit_per_buyer=body.limit_per_buyer,
         quantity_max=body.quantity_max,
         floors=body.floors,
+        convert_from=body.convert_from,
     )
 
 

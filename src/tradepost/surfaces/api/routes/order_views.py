@@ -9,7 +9,12 @@ from msgspec import Meta
 
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.money import Money
-from tradepost.surfaces.api.routes.quote_views import MissedGiftView, view_missed
+from tradepost.surfaces.api.routes.quote_views import (
+    ConversionView,
+    MissedGiftView,
+    view_conversion,
+    view_missed,
+)
 from tradepost.surfaces.api.routes.shipping_views import SendingView, view_sending
 from tradepost.surfaces.api.words import Cursor, Limit, Quantity, money, unit_price
 from tradepost.trade import orders
@@ -168,6 +173,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_by: str = ""
     cancel_reason: str = ""
     sending: SendingView | None = None
+    conversion: ConversionView | None = None
     timeline: tuple[TimelineEntry, ...] = ()
     missed_gifts: tuple[MissedGiftView, ...] = ()
 
@@ -217,6 +223,7 @@ def view_order(order: Order, timeline: tuple[TimelineEntry, ...] = ()) -> OrderV
         cancelled_by=cancelled.initiator if cancelled else "",
         cancel_reason=cancelled.reason if cancelled else "",
         sending=view_sending(body.sending),
+        conversion=view_conversion(body.conversions),
         timeline=timeline,
         missed_gifts=view_missed(orders.missed_gifts(body)) if body.missed_gifts else (),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -10,8 +10,8 @@ from tradepost.kernel.money import Money
 from tradepost.surfaces.api.routes.shipping_views import OptionsView, view_options
 from tradepost.surfaces.api.words import money, unit_price
 from tradepost.trade.checkout import QuotedOrder
-from tradepost.trade.orders import MissedGift
-from tradepost.trade.pricing import Adjustment
+from tradepost.trade.orders import Conversion, MissedGift
+from tradepost.trade.pricing import Adjustment, percent_of
 
 GBP = {"amount_minor": 1790, "currency": "GBP"}
 TAX = {"amount_minor": 298, "currency": "GBP"}
@@ -105,8 +105,38 @@ class MissedGiftView(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
+    """The rate that prices were converted at, as it was frozen: one unit of `sold` cost `rate` of `paid` and
+    `margin_percent` on top. `prices` has the seller's own unit price of each line; empty where it had one in `paid`."""
+
+    sold: str
+    paid: str
+    rate: str
+    margin_percent: str
+    source: str
+    published_ms: int
+    prices: tuple[str, ...]
+
+
+def view_conversion(found: Sequence[Conversion]) -> ConversionView | None:
+    """The conversion of an order as shown; None where nothing was sold converted."""
+    if not found:
+        return None
+    rate, sold_e4 = found[0].rate, found[0].sold_e4
+    return ConversionView(
+        sold=rate.sold,
+        paid=rate.paid,
+        rate=rate.written(),
+        margin_percent=percent_of(rate.margin_ppm),
+        source=rate.source,
+        published_ms=rate.published_ms,
+        prices=tuple([unit_price(price, rate.sold) if price else "" for price in sold_e4]),
+    )
+
+
 class QuoteOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What one seller would be owed; `sending` are the ways to send it, of a seller with shipping terms."""
+    """What one seller would be owed; `sending` are the ways to send it, of a seller with shipping terms, `conversion`
+    the rate where the seller had no price in this currency."""
 
     order_id: str
     seller_id: str
@@ -114,6 +144,7 @@ class QuoteOrder(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[QuoteLine, ...]
     shipping_adjustments: tuple[AdjustmentView, ...] = ()
     sending: OptionsView | None = None
+    conversion: ConversionView | None = None
 
 
 def view_quoted(order: QuotedOrder, currency: str) -> QuoteOrder:
@@ -140,6 +171,7 @@ def view_quoted(order: QuotedOrder, currency: str) -> QuoteOrder:
         lines=tuple(lines),
         shipping_adjustments=view_adjusted(order.shipping_adjustments, currency),
         sending=view_options(order, currency),
+        conversion=view_conversion(order.conversions),
     )
 
 

@@ -21,12 +21,14 @@ from tradepost.surfaces.api.routes.settlement_views import (
     BankWord,
     NewAdjustment,
     NewDestination,
+    Revaluation,
     Run,
     StatementPage,
     masked,
+    view_revalued,
 )
 from tradepost.surfaces.api.words import Page, PageQuery, home
-from tradepost.trade import parties, settlement
+from tradepost.trade import parties, pricing, settlement
 from tradepost.trade.parties import Role
 from tradepost.trade.settlement import (
     BankFact,
@@ -102,6 +104,14 @@ PAYOUT = {
     "requested_at_ms": 1_790_035_500_000,
     "day": 20_718,
     "destination": PAYOUT_ACCOUNT["destination"],
+}
+
+REVALUED = {
+    "shard": 0,
+    "owed": {"amount_minor": 10_000, "currency": "USD"},
+    "held": {"amount_minor": 9_000, "currency": "EUR"},
+    "difference": {"amount_minor": 120, "currency": "EUR"},
+    "outcome": "posted",
 }
 
 
@@ -314,3 +324,21 @@ async def run_settlement(call: Call) -> Run:
     for name in SWEEPS:
         await call.platform.runtime.sweep_now(name)
     return Run(ran=SWEEPS)
+
+
+@ROUTES.add(
+    "POST",
+    "/v1/settlement/revaluations",
+    returns=Revaluation,
+    scope="payments:write",
+    roles=OPERATORS,
+    answer={"items": [REVALUED]},
+)
+async def revalue(call: Call) -> Revaluation:
+    """Post what balances open in two currencies are worth more or less at the rates in force
+
+    For the end of a day: a pair is posted once a day (UTC), asking again changes nothing.
+    """
+    platform, now_ms = call.platform, call.now_ms()
+    rates = pricing.rates_in_force(platform.checkout.live, now_ms)
+    return view_revalued(await settlement.revalue(platform.db, rates, now_ms))

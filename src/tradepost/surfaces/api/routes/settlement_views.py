@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from tradepost.surfaces.api.words import Version
-from tradepost.trade.settlement import Line, Payout, PayoutAccount, Statement
+from tradepost.kernel.money import Money
+from tradepost.surfaces.api.words import Version, money
+from tradepost.trade.settlement import Line, Payout, PayoutAccount, Revalued, Statement
 
 Market = Annotated[str, Meta(pattern="^[A-Z]{2}$")]
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
@@ -63,6 +65,43 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """Which timers ran."""
 
     ran: tuple[str, ...]
+
+
+class RevaluedPair(msgspec.Struct, frozen=True, kw_only=True):
+    """What is open of a pair on one shard: `owed` to sellers in their currency, `held` for it in the buyers'.
+
+    `difference` is what was posted: above zero a loss. `outcome` is posted, unchanged, done (today already) or no_rate.
+    """
+
+    shard: int
+    owed: Money
+    held: Money
+    difference: Money
+    outcome: Literal["posted", "unchanged", "done", "no_rate"]
+
+
+class Revaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """Every pair that is open, shard by shard."""
+
+    items: tuple[RevaluedPair, ...]
+
+
+def view_revalued(found: Sequence[Revalued]) -> Revaluation:
+    """Revalued balances as shown."""
+    return Revaluation(
+        items=tuple(
+            [
+                RevaluedPair(
+                    shard=one.shard,
+                    owed=money(one.owed_minor, one.sold),
+                    held=money(one.held_minor, one.paid),
+                    difference=money(one.difference_minor, one.paid),
+                    outcome=one.outcome,
+                )
+                for one in found
+            ]
+        )
+    )
 
 
 def masked(item: Paid) -> Paid:
