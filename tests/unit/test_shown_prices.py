@@ -69,5 +69,6 @@ async def test_it_is_priced_once_and_bounded(shop: Shop, monkeypatch: pytest.Mon
     monkeypatch.setattr(pricing, "price", lambda *a, **k: asked.append(1) or real(*a, **k))
     assert await price(shop, mug) == await price(shop, mug) == [(1_000, 0)]
     assert (len(asked), len(few)) == (1, 1)
-    assert await price(shop, mug, cup, mug) == [(1_000, 0), (500, 0), (1_000, 0)]
+    assert await price(shop, mug, cup) == [(1_000, 0), (500, 0)]
+    assert await price(shop, mug) == [(1_000, 0)]
     assert (len(asked), len(few)) == (3, 1)
