@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -64,9 +65,14 @@ async def test_it_is_priced_once_and_bounded(shop: Shop, monkeypatch: pytest.Mon
     mug, cup = await shop.offer(), await shop.offer(price_minor=500)
     few: Remembered[checkout.PriceNow] = Remembered(1)
     shop.context = msgspec.structs.replace(shop.context, shown=few)
-    asked = []
+    asked: list[object] = []
     real = pricing.price
-    monkeypatch.setattr(pricing, "price", lambda *a, **k: asked.append(1) or real(*a, **k))
+
+    def count(lines: Any, *facts: Any, **more: Any) -> pricing.Priced:
+        asked.append(lines)
+        return real(lines, *facts, **more)
+
+    monkeypatch.setattr(pricing, "price", count)
     assert await price(shop, mug) == await price(shop, mug) == [(1_000, 0)]
     assert (len(asked), len(few)) == (1, 1)
     assert await price(shop, mug, cup) == [(1_000, 0), (500, 0)]
