@@ -16,8 +16,9 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.markets import all_markets
 from tradepost.testing.world import TestWorld
-from tradepost.trade import checkout, inventory, orders, promotion
+from tradepost.trade import checkout, inventory, orders, payments, promotion
 from tradepost.trade.checkout import Rules, forgoing
+from tradepost.trade.payments import Heard, ProviderFact, Status
 from tradepost.trade.promotion import (
     Campaign,
     Condition,
@@ -30,6 +31,7 @@ from tradepost.trade.promotion import (
     RuleClass,
     Share,
 )
+from tradepost.trade.settlement import rules as settlement_rules
 
 PLATFORM = (Share(funder=Funder.PLATFORM, bps=10_000),)
 HALF = (Share(funder=Funder.PLATFORM, bps=5_000), Share(funder=Funder.SELLER, bps=5_000))
@@ -391,3 +393,28 @@ async def test_no_gift_for_an_exchange_and_none_where_it_is_not_for_sale(shop: S
     cart = await checkout.price_cart(shop.context, "GB", wants([(mug, 1)]), buyer_id=shop.buyer_id)
     assert cart.quote is not None
     assert [one.why for one in cart.quote.missed_gifts] == ["gift_unavailable"]
+
+
+async def test_the_funder_pays_the_seller_for_the_gift(db: SqliteStorage, world: TestWorld) -> None:
+    shop = promoted(db, world)
+    mug, towel = await shop.offer(), await shop.offer(5, 450)
+    await publish(shop, campaign(rules=(gift(towel, funding=PLATFORM),)))
+    _, token = await shop.quote((mug, 1))
+    view, _ = await shop.place(token, confirm=True)
+    fact = ProviderFact(
+        payment_id=view.payment_id,
+        status=Status.AUTHORIZED,
+        authorized_minor=1_000,
+        captured_minor=1_000,
+        currency="GBP",
+    )
+    order_id = view.orders[0].order_id
+    shard = db.shard_of(gene_of(order_id))
+    await db.batch(shard, payments.RECORD_RESULT, Heard(view.payment_id, "sandbox", 5, fact))
+    order = await order_of(shop, order_id)
+    books = await db.read(shard, payments.find_books, view.payment_id, order_id)
+    assert [(one.account, one.amount_minor) for one in books.funded] == [("platform:promotions", 450)]
+    found = settlement_rules.components_of(order, books, {})
+    assert (found["goods"], found["platform_discount"], found["platform_funding"]) == (1_450, -450, 450)
+    assert books.fee_minor == order.body.fee_minor == order.body.lines[0].fee_minor
+    assert sum(found.values()) == 1_000 - books.tax_minor - books.fee_minor + 450

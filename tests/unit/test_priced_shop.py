@@ -20,6 +20,7 @@ async def test_every_order_costs_what_it_cost(
     assert told.orders >= count
     assert told.orders > told.checkouts
     assert told.campaigns >= 5
+    assert told.gifts > 5
     words = ["tradepost", "pricing", "replay", "--data-dir", str(tmp_path / "shop"), "--json"]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as ended:

@@ -45,11 +45,12 @@ CODE = "WELCOME"
 
 
 class Told(msgspec.Struct, kw_only=True):
-    """What was made. `refused` are purchases that were refused, by code: limits that were reached."""
+    """What was made. `gifts` are lines that campaigns gave, `refused` purchases by code: limits that were reached."""
 
     orders: int = 0
     checkouts: int = 0
     campaigns: int = 0
+    gifts: int = 0
     refused: dict[str, int] = {}
 
 
@@ -155,6 +156,7 @@ class _Making:
             return
         self.told.checkouts += 1
         self.told.orders += len(view.orders)
+        self.told.gifts += len(placement.gifts) - len(view.missed_gifts)
 
 
 async def some_offers(db: Storage) -> list[OfferView]:
@@ -226,7 +228,7 @@ async def make_shop(folder: Path, count: int, seed: int = 1) -> Told:
         making = _Making(app.platform.checkout, world, seed)
         await making.goods()
         offers = await some_offers(app.platform.db)
-        for _ in range(4):
+        for _ in range(5):
             await making.begin_campaign()
         turn = 0
         while making.told.orders < count:

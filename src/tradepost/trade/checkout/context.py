@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tradepost.kernel.tx import Storage
@@ -12,6 +14,7 @@ from tradepost.trade.catalog import OfferBook
 from tradepost.trade.checkout.earlier import Earlier
 from tradepost.trade.checkout.keys import DEVIATION_MAX, DISCOUNT_MAX, QUOTE_TTL
 from tradepost.trade.checkout.model import Terms
+from tradepost.trade.checkout.remembering import Remembered
 from tradepost.trade.inventory import SoldOutHints
 from tradepost.trade.promotion import CampaignBook, GuardTerms
 from tradepost.trade.shipping import TermsBook
@@ -22,6 +25,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     Without `campaigns` nothing is ever discounted, without `shipping` no seller has terms. `first_bucket` is where
     this process begins to look for the last uses of a campaign, so that processes do not all take from the same row.
+    `shown` remembers the prices of lists.
     """
 
     db: Storage
@@ -40,6 +44,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     campaigns: CampaignBook | None = None
     first_bucket: int = 0
     shipping: TermsBook | None = None
+    shown: Remembered[Any] = msgspec.field(default_factory=Remembered)
 
     def guard(self, market: str) -> GuardTerms:
         """How far a price may be discounted in a market now."""

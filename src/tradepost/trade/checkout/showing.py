@@ -5,7 +5,7 @@ Both are asked of the same pricing, under the same campaigns, as a quote of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -22,10 +22,14 @@ from tradepost.trade.checkout.converting import shown_in
 from tradepost.trade.checkout.freezing import SELLABLE
 from tradepost.trade.checkout.model import Quote, Want
 from tradepost.trade.checkout.promoting import Asker, Offered
+from tradepost.trade.checkout.remembering import Remembered
+from tradepost.trade.pricing import ADJUSTMENTS
 from tradepost.trade.promotion import Adjustment, Campaign, RuleClass
 
 CHANGES_TRIED = 8
 """Moments at which something begins or ends that a price is worked out for, to find when it changes."""
+REMEMBERED_MS = 600_000
+"""How long a price is remembered at most: a market's own dates are not among the moments looked at."""
 SHOWN_ANYHOW = ("promotion.", "shipping.", "pricing.", "checkout.", "switch.", "fx.")
 """Refusals of a quote that a cart is shown in spite of."""
 
@@ -84,11 +88,9 @@ async def price_offers(
     at_ms = context.world.now_ms() if offered is None else offered.priced.at_ms
     found = {}
     for offer in offers:
-        now = ask.price(offer, at_ms)
+        now = ask.remembered(context.shown, offer, at_ms)
         if now is not None:
-            found[offer.offer_id] = msgspec.structs.replace(
-                now, changes_at_ms=ask.next_change(offer, now, at_ms)
-            )
+            found[offer.offer_id] = now
     return found
 
 
@@ -109,6 +111,13 @@ class _Question:
         self.adjust: pricing.Adjust | None = offered.strategy if offered is not None else None
         if self.adjust is None and context.switches.is_on(COUPONS_OFF):
             self.adjust = pricing.no_adjustments
+        plain = offered is None and ADJUSTMENTS.choose(scene) is pricing.no_adjustments
+        self.question: Hashable = None
+        if offered is not None:
+            kept = (offered.priced.edition, offered.priced.without, self.facts.first_order)
+            self.question = (where.code, scene, content_id, segments, kept)
+        elif plain or self.adjust is pricing.no_adjustments:
+            self.question = (where.code, scene, content_id, segments, ())
         campaigns = offered.in_force.by_id.values() if offered is not None else ()
         self.campaigns = [one for one in campaigns if not one.needs_code and _is_here(one, where)]
 
@@ -140,13 +149,35 @@ class _Question:
             changes=changes,
         )
 
-    def next_change(self, offer: OfferView, now: PriceNow, at_ms: int) -> int:
-        """The first of the next moments at which the price is another one than now; 0 when none of them is."""
+    def remembered(self, shown: Remembered[PriceNow], offer: OfferView, at_ms: int) -> PriceNow | None:
+        """The price at a moment and when it changes, worked out once for each span in which nothing begins or ends.
+
+        A strategy of a scene's own may look at the moment: what it makes of a price is not remembered.
+        """
+        if self.question is not None:
+            known = shown.find(offer, self.question, at_ms)
+            if known is not None:
+                return known
+        now = self.price(offer, at_ms)
+        if now is None:
+            return None
+        moments = self._moments(offer, at_ms)
+        now = msgspec.structs.replace(now, changes_at_ms=self._next_change(offer, now, moments))
+        if self.question is not None:
+            shown.keep(offer, self.question, at_ms, min([*moments[:1], at_ms + REMEMBERED_MS]), now)
+        return now
+
+    def _moments(self, offer: OfferView, at_ms: int) -> list[int]:
+        """The moments after this one at which something that may touch the price begins or ends, in order."""
         moments = {moment for window in offer.prices for moment in (window.from_ms, window.until_ms)}
         for one in self.campaigns:
             if _may_touch(one, offer):
                 moments |= {one.from_ms, one.until_ms}
-        for moment in sorted(moment for moment in moments if moment > at_ms)[:CHANGES_TRIED]:
+        return sorted(moment for moment in moments if moment > at_ms)
+
+    def _next_change(self, offer: OfferView, now: PriceNow, moments: Sequence[int]) -> int:
+        """The first of the next moments at which the price is another one than now; 0 when none of them is."""
+        for moment in moments[:CHANGES_TRIED]:
             if self.price(offer, moment) != now:
                 return moment
         return 0
