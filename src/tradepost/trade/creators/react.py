@@ -65,6 +65,7 @@ CONSUMERS = [
             "order.returned.v1",
             "return.replaced.v1",
             "return.refunded.v1",
+            "return.owed_again.v1",
             "refund.succeeded.v1",
             "dispute.opened.v1",
             "dispute.won.v1",
