@@ -60,6 +60,7 @@ async def test_from_goods_that_leave_to_a_credit_note(shop: Shop) -> None:
 
 
 async def test_each_form_of_a_document(shop: Shop) -> None:
+    await shop.seller.put("/v1/legal-party", PARTY)
     order_id, _ = await delivered(shop)
     await release(shop)
     (invoice,) = await documents(shop, order_id)

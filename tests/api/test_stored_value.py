@@ -175,6 +175,22 @@ async def test_what_cannot_be_stored(shop: Shop, amount: int, currency: str) -> 
     assert refused.value.code in ("stored.amount_invalid", "money.currency_unknown")
 
 
+async def test_no_more_is_spent_than_there_is(shop: Shop) -> None:
+    await give(shop, 99)
+    body = {
+        "market": "GB",
+        "lines": [{"offer_id": shop.offer_id, "quantity": 1}],
+        "total": {"amount_minor": 895, "currency": "GBP"},
+        "address": ADDRESS,
+        "payment": {"store_credit_amount": {"amount_minor": 100, "currency": "GBP"}},
+    }
+    refused = await shop.buyer.post("/v1/checkouts", body)
+    assert (refused.code, refused.json["available_minor"]) == ("stored.too_little", 99)
+    card = {**body, "payment": {"gift_card": "gft_any"}}
+    guest = await shop.storefront.post("/v1/checkouts", card)
+    assert (guest.status, guest.code) == (422, "stored.buyer_needed")
+
+
 async def test_the_provider_repeats_and_refuses_as_others_do(shop: Shop) -> None:
     await give(shop, 500)
     provider = shop.platform.providers.of(payments.STORED_VALUE)

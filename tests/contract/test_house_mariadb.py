@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.api import test_after_the_order, test_journey
+from tests.api import test_after_the_order, test_journey, test_split_tender
 from tests.api.conftest import ADDRESS, SECRET, Client, Shop, make_offer, make_platform, shop
 
 from tradepost.books import check_books
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.server("mariadb")
 CALLERS = 256
 __all__ = ["shop"]
 
-for module in (test_journey, test_after_the_order):
+for module in (test_journey, test_after_the_order, test_split_tender):
     for name, found in vars(module).items():
         if name.startswith("test_") and inspect.iscoroutinefunction(found):
             globals()[f"{name}_on_mariadb"] = found

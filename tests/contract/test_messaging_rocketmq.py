@@ -20,7 +20,7 @@ from tradepost.infra.messaging.rocketmq_admin import Admin, create
 from tradepost.infra.messaging.rocketmq_letters import discard_unread, replay_unread, unread_letters
 from tradepost.infra.messaging.rocketmq_link import Endpoint, Link
 from tradepost.infra.messaging.rocketmq_reader import Weather
-from tradepost.infra.messaging.rocketmq_sending import Sender, lane_of
+from tradepost.infra.messaging.rocketmq_sending import Sender
 from tradepost.infra.messaging.topics import Group, Kind, Names, Topic, groups, topics
 from tradepost.infra.storage.sqlite import SqliteStorage
 from tradepost.kernel.errors import Refusal
@@ -173,7 +173,7 @@ async def test_what_nobody_can_read_is_a_dead_letter_of_the_broker(floor: Floor)
     sender = Sender(lambda: link, floor.names, Weather(floor.world.now_ms))
     lost = row_of("lost", 1)
     unreadable = envelope.wrap(0, [lost])[1].replace(b'"specversion":"1.0"', b'"specversion":"9.0"')
-    await sender.resend(envelope.ONE, unreadable, NOTED, lane_of("lost"))
+    await sender.resend(0, envelope.ONE, unreadable, NOTED)
     await floor.emit(row_of("fine", 1))
     assert await floor.arrived(1) == ["fine.1"]
     (letter,) = await unread_letters(floor.endpoint, floor.names)

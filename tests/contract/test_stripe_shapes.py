@@ -84,6 +84,7 @@ async def test_everything_else(calls: StripeCalls, world: TestWorld) -> None:
     made = await calls.refund(INTENT, refund(payment_id, world.mint("refund", 5), 1, 400), 400)
     assert made.amount == 400
     assert all(one.id for one in await calls.refunds(INTENT))
+    assert all(one.id for one in await calls.disputes(INTENT))
 
 
 async def test_what_does_not_fit_stripe_s_description_is_rejected(calls: StripeCalls) -> None:
@@ -116,7 +117,9 @@ async def test_the_double_has_the_same_shapes(mock_url: str, world: TestWorld) -
     async with ground(world) as at:
         payment_id = world.mint("payment", 5)
         await at.provider.authorize(authorize(payment_id, "pm_card_createDispute", capture=True))
-        await at.provider.refund(refund(payment_id, world.mint("refund", 5), 1, 400))
+        another = world.mint("payment", 5)
+        await at.provider.authorize(authorize(another, capture=True))
+        await at.provider.refund(refund(another, world.mint("refund", 5), 1, 400))
         books = at.double.books
         made = {
             "payment_intent": at.double.intent_of(payment_id),

@@ -16,6 +16,7 @@ from tradepost.infra.payments.stripe_notices import NoticeKind
 from tradepost.infra.payments.stripe_settings import API_VERSION
 from tradepost.infra.payments.stripe_webhooks import EVENTS
 from tradepost.kernel.errors import Refusal
+from tradepost.testing.stripe_double import disputes
 from tradepost.testing.stripe_double.books import API_VERSION as DOUBLE_VERSION
 from tradepost.testing.world import TestWorld
 from tradepost.trade.payments import ProviderEvent, RefundStatus, Status
@@ -155,7 +156,7 @@ async def test_refund_events_carry_the_refund_only(at: Ground, world: TestWorld,
 async def test_a_dispute_becomes_a_task_before_it_is_acknowledged(at: Ground, payment_id: str) -> None:
     await at.provider.authorize(authorize(payment_id, "pm_card_createDispute", capture=True))
     await at.heard()
-    (notice,) = at.notices
+    (notice,) = {one.key: one for one in at.notices}.values()
     assert (notice.kind, notice.amount, notice.currency) == (NoticeKind.DISPUTE, 1000, "GBP")
     assert notice.reference == at.double.intent_of(payment_id)["id"]
     assert notice.detail == "fraudulent, needs_response"
@@ -222,6 +223,9 @@ async def test_every_event_we_register_for_is_read(at: Ground, world: TestWorld)
         await at.provider.authorize(authorize(payment_id, method, capture=slow))
         await at.provider.capture(capture(payment_id, 1, 300))
         await at.provider.void(void(payment_id))
+        for dispute in list(at.double.books.disputes.values()):
+            disputes.answer(at.double.books, dispute)
+            disputes.end(at.double.books, dispute, won=True)
         if method == "pm_card_refundFail":
             await at.provider.refund(refund(payment_id, world.mint("refund", 5), 1, 100))
             at.double.settle_refunds(payment_id)

@@ -33,9 +33,12 @@ from tradepost.trade.payments import (
     RefundStatus,
     Status,
     api,
+    paying,
     store,
+    tenders,
 )
 
+CREDIT = 5_000
 AMOUNTS = st.sampled_from([-5, 0, 1, 7, 100, 298, 299, 300, 350, 701, 702, 1000, 1200]) | st.integers(1, 400)
 SELDOM = st.sampled_from([False, False, False, False, True])
 EXPECTED = {
@@ -57,16 +60,21 @@ class Payments(RuleBasedStateMachine):
     """A provider with its own totals, whose words arrive late, twice and in any order."""
 
     @initialize(
-        capture=st.sampled_from(["immediate", "on_shipment"]), confirm=st.booleans(), paid=st.booleans()
+        capture=st.sampled_from(["immediate", "on_shipment"]),
+        confirm=st.booleans(),
+        paid=st.booleans(),
+        stored=st.sampled_from([0, 0, 1, 299, 650, 999]),
     )
-    def begin(self, capture: str, confirm: bool, paid: bool) -> None:
+    def begin(self, capture: str, confirm: bool, paid: bool, stored: int) -> None:
         self.connection = memory()
         self.engine = SqliteEngine(self.connection, 0)
         self.engine.load_sequence()
         self.world = TestWorld()
         self.payment_id = self.world.mint("payment", 9)
         self.orders = [self.world.mint("order", 9) for _ in range(2)]
+        self.buyer_id = self.world.mint("buyer", 9)
         self.authorized = self.captured = 0
+        self.asked = 1000 - stored
         self.status = Status.PENDING
         self.capture_at_once = capture == "immediate"
         self.said: list[ProviderFact] = []
@@ -86,7 +94,7 @@ class Payments(RuleBasedStateMachine):
         intent = NewIntent(
             payment_id=self.payment_id,
             checkout_id="chk",
-            buyer_id="byr",
+            buyer_id=self.buyer_id,
             provider="sandbox",
             method="any",
             currency="GBP",
@@ -96,7 +104,8 @@ class Payments(RuleBasedStateMachine):
             at_ms=self.world.now_ms(),
             confirm=confirm,
         )
-        self.run(payments.open_intents, [intent])
+        self.run(payments.issue_credit, self.buyer_id, "gift", CREDIT, "GBP", self.world.now_ms())
+        self.run(payments.open_intents, [payments.share_stored(intent, stored) if stored else intent])
         if confirm and paid:
             self.provider_pays(True)
 
@@ -140,9 +149,9 @@ class Payments(RuleBasedStateMachine):
         payment = self.payment()
         if payment.state == "CREATED" or self.status is Status.VOIDED:
             return
-        self.status, self.authorized = Status.AUTHORIZED, 1000
+        self.status, self.authorized = Status.AUTHORIZED, self.asked
         if self.capture_at_once:
-            self.captured = 1000
+            self.captured = self.asked
         fact = self.speak()
         if at_once:
             self.hear(fact)
@@ -153,9 +162,12 @@ class Payments(RuleBasedStateMachine):
         todo = payments.rules.next_call(payment)
         if todo is None:
             return
-        if todo.call == "capture" and self.status is not Status.VOIDED:
-            self.captured = max(self.captured, min(1000, payment.captured_minor + todo.amount_minor))
-        elif todo.call == "void" and self.captured < 1000:
+        if todo.own:
+            self.hear(paying.own_word(self.payment_id, todo))
+        elif todo.call == "capture" and self.status is not Status.VOIDED:
+            taken = tenders.card_taken(payment)
+            self.captured = max(self.captured, min(self.asked, taken + todo.amount_minor))
+        elif todo.call == "void" and self.captured < self.asked:
             self.status = Status.VOIDED
         self.speak()
 
@@ -235,7 +247,7 @@ class Payments(RuleBasedStateMachine):
             return
         tx, payment = self.engine.tx, self.payment()
         assert 0 <= payment.refunded_minor <= payment.captured_minor <= payment.authorized_minor <= 1000
-        assert payment.captured_minor <= self.captured
+        assert tenders.card_taken(payment) <= self.captured
         shares = payment.body.shares
         assert sum(share.captured for share in shares) == payment.captured_minor
         assert sum(share.refunded for share in shares) == payment.refunded_minor
@@ -246,6 +258,32 @@ class Payments(RuleBasedStateMachine):
         done = [r.amount_minor for r in refunds if r.state in ("SUCCEEDED", "SETTLED_BY_HAND")]
         assert sum(done) == payment.refunded_minor
         assert sum(r.amount_minor for r in refunds) == sum(s.refunded + s.returning for s in shares)
+
+    @invariant()
+    def each_tender_is_straight(self) -> None:
+        if not hasattr(self, "engine"):
+            return
+        tx, payment = self.engine.tx, self.payment()
+        refunds = store.refunds_of(tx, self.payment_id)
+        out = waits = 0
+        for share in payment.body.shares:
+            stored = tenders.stored_of(payment, share.order_id)
+            own = [refund for refund in refunds if refund.order_id == share.order_id]
+            taken = min(share.captured, stored.held)
+            assert 0 <= stored.given <= stored.back <= taken <= stored.part
+            assert sum(refund.stored_minor for refund in own) == stored.back
+            assert 0 <= sum(refund.card_minor for refund in own) <= share.captured - taken
+            if share.refunded == share.captured:
+                assert stored.given == taken, "what is given back whole is given back to each tender whole"
+            waits += stored.held - taken
+            out += stored.held - stored.given
+        assert payments.balance_of(tx, self.buyer_id, "GBP") == CREDIT - out
+        assert payments.find_drift(tx) == []
+        balances = ledger.account_balances(tx)
+        held = balances.get((tenders.ACCOUNT, "GBP"))
+        assert (-held.posted_minor if held is not None else 0) == waits
+        if payment.state in tenders.ENDED:
+            assert waits == 0, "nothing stays set aside for a payment that ended"
 
     @invariant()
     def ledger_agrees(self) -> None:

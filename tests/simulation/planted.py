@@ -21,7 +21,7 @@ from tradepost.trade.checkout import Context, limits, redeeming
 from tradepost.trade.checkout.model import Placement
 from tradepost.trade.creators import accounting
 from tradepost.trade.inventory import store as stock
-from tradepost.trade.payments import refund_rules
+from tradepost.trade.payments import refund_rules, tenders
 from tradepost.trade.payments.model import Share
 
 Plant = Callable[[pytest.MonkeyPatch], type[FragileEngine]]
@@ -149,6 +149,18 @@ def clawback_forgotten(patch: pytest.MonkeyPatch) -> type[FragileEngine]:
     return FragileEngine
 
 
+def part_kept(patch: pytest.MonkeyPatch) -> type[FragileEngine]:
+    """Store credit that was set aside for a payment which ended unpaid stays where it is."""
+    patch.setattr(tenders, "release", lambda payment: (payment, 0))
+    return FragileEngine
+
+
+def tender_forgotten(patch: pytest.MonkeyPatch) -> type[FragileEngine]:
+    """A refund gives everything back through the provider, also what store credit had paid."""
+    patch.setattr(tenders, "stored_part", lambda payment, share, amount: 0)
+    return FragileEngine
+
+
 PLANTS: dict[str, Plant] = {
     "guard removed": guard_removed,
     "inbox off": inbox_off,
@@ -159,5 +171,7 @@ PLANTS: dict[str, Plant] = {
     "cent lost in a split": cent_lost,
     "chargeback doubles a refund": bank_forgotten,
     "commission not clawed back": clawback_forgotten,
+    "store credit kept": part_kept,
+    "refund to the wrong tender": tender_forgotten,
 }
 """All of them by name."""

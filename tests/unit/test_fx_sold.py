@@ -18,6 +18,7 @@ from tradepost.trade import catalog, checkout, orders
 from tradepost.trade.catalog import Layer, PriceWindow
 from tradepost.trade.checkout import Address, Rules
 from tradepost.trade.pricing import RATES, PublishedRate
+from tradepost.trade.promotion import Gift, Rule
 
 HERE = Address(name="Ada", line1="Ring 1", city="Berlin", postcode="10115", country="DE")
 HOUR = 3_600_000
@@ -127,6 +128,24 @@ async def test_own_and_converted_lines_in_one_order(shop: Shop) -> None:
     [ordered] = quote.orders
     [held] = ordered.conversions
     assert (quote.total_minor, held.sold_e4) == (999 + 1_224, (0, 10_000_000))
+
+
+async def test_a_gift_beside_converted_goods_and_the_order_without_it(shop: Shop) -> None:
+    mug = await converted(shop)
+    towel = await shop.offer(1, prices=(eur(450),), markets=("DE",))
+    present = Rule(code="gift", effect=Gift(offer_id=towel))
+    await publish(shop, campaign(currency="EUR", rules=(present,)))
+    quote, token = await quoted(shop, (mug, 1))
+    [ordered] = quote.orders
+    assert (quote.total_minor, ordered.conversions[0].sold_e4) == (1_224, (10_000_000, 0))
+    assert [line.gift is not None for line in ordered.lines] == [False, True]
+    other = shop.world.mint("buyer", GENE)
+    _, theirs = await checkout.make_quote(shop.context, "DE", wants([(towel, 1)]), buyer_id=other)
+    await shop.place(theirs, address=HERE, buyer_id=other, key="theirs")
+    order = await placed(shop, token)
+    assert ([line.offer_id for line in order.body.lines], order.total_minor) == ([mug], 1_224)
+    assert order.body.conversions[0].sold_e4 == (10_000_000,)
+    assert len(order.body.missed_gifts) == 1
 
 
 async def test_layers_decide_before_they_are_converted(shop: Shop) -> None:

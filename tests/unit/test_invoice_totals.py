@@ -235,3 +235,18 @@ def test_the_order_of_lines_changes_no_sum(
     turned = [lines[index] for index in order if index < len(lines)]
     one, other = (Invoice(currency="EUR", lines=tuple(found), model=model) for found in (lines, turned))
     assert total_invoice(one).totals == total_invoice(other).totals
+
+
+def test_nothing_is_never_below_zero() -> None:
+    """Exempt goods taken back, as in an example of EN 16931: the tax on them is printed 0.00."""
+    found = total_invoice(
+        Invoice(
+            currency="NOK",
+            lines=(
+                line("-1", "25.00", InvoiceTax(kind="VAT", percent="0%")),
+                line("1", "25.00", InvoiceTax(kind="VAT", percent="0%")),
+            ),
+        )
+    )
+    assert (found.totals.total, found.totals.tax) == ("0.00", "0.00")
+    assert [(tax.amount, [rate.amount for rate in tax.rates]) for tax in found.taxes] == [("0.00", ["0.00"])]

@@ -22,6 +22,14 @@ from tradepost.books.reconcile import (
 from tradepost.kernel.errors import Refusal
 from tradepost.testing.world import TestWorld
 from tradepost.trade import settlement
+from tradepost.trade.payments import (
+    RECORD_RESULT,
+    DisputeFact,
+    DisputeStatus,
+    Heard,
+    ProviderFact,
+    Status,
+)
 from tradepost.trade.settlement.payouts.port import BankStatus
 
 TOTAL = 3_045
@@ -204,3 +212,32 @@ def test_income_is_told_by_quarter(floor: MoneyFloor, sold: str) -> None:
     assert head.startswith("party_id,market,currency,year,quarter,orders,consideration_minor")
     assert line.startswith(f"{floor.seller},GB,GBP,2026,")
     assert sold
+
+
+def test_a_chargeback_is_matched_and_what_the_bank_gave_back_is_below_zero(
+    floor: MoneyFloor, sold: str
+) -> None:
+    now_ms = floor.world.now_ms()
+    dispute = DisputeFact(
+        dispute_ref="du_1", amount_minor=900, status=DisputeStatus.OPEN, fee_minor=15, fee_currency="GBP"
+    )
+
+    def hear(fact: DisputeFact) -> None:
+        told = ProviderFact(
+            payment_id=sold,
+            status=Status.AUTHORIZED,
+            authorized_minor=TOTAL,
+            captured_minor=TOTAL,
+            currency="GBP",
+            disputes=(fact,),
+        )
+        floor.run(RECORD_RESULT.handle, [Heard(sold, "sandbox", now_ms, told)])
+
+    hear(dispute)
+    captured, taken = row(sold, TOTAL, now_ms), row(sold, 900, now_ms, "chargeback")
+    assert kinds(compare(floor, [captured, taken])) == []
+    assert kinds(compare(floor, [captured])) == [("provider_missing", sold)]
+    hear(replace(dispute, status=DisputeStatus.WON))
+    assert kinds(compare(floor, [captured, taken])) == [("provider_unknown", sold)]
+    assert kinds(compare(floor, [captured, taken, row(sold, -900, now_ms, "chargeback")])) == []
+    assert floor.balance("writeoff:dispute_fees") == 15

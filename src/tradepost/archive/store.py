@@ -35,7 +35,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "payment_shipments": ("gene", "order_id", "payment_id"),
     "refunds": (
         *("gene", "refund_id", "payment_id", "order_id", "amount_minor", "currency", "reason", "state"),
-        *("attempts", "next_at_ms", "error", "version", "revision", "requested_at_ms"),
+        *("attempts", "next_at_ms", "error", "version", "revision", "requested_at_ms", "stored_minor"),
     ),
     "disputes": ("gene", "payment_id", "dispute_id", "version", "body"),
     "stored_tenders": ("gene", "payment_id", "body"),

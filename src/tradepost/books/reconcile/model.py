@@ -124,7 +124,7 @@ class ReportRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moved(msgspec.Struct, frozen=True, array_like=True):
-    """What the journal says went through a provider for a payment."""
+    """What the journal says went through a provider for a payment, or (`stored_`) came of the buyer's stored value."""
 
     payment_id: str
     kind: str

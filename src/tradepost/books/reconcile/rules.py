@@ -24,6 +24,8 @@ from tradepost.trade.settlement import Payout, SettlementReport, merge_settlemen
 
 STUCK_MS = 3 * DAY_MS
 _BOOKS = {"order": BreakKind.ORDER, "payment": BreakKind.PAYMENT_LEDGER}
+_REPORTED = frozenset({"capture", "refund", "chargeback"})
+"""What a provider's report tells of payments."""
 _Sums = dict[tuple[str, str, str], int]
 """(id, kind, currency) to minor units."""
 
@@ -167,7 +169,7 @@ def _provider_break(
 def _sums_of_moved(moved: Iterable[Moved], window: Window) -> _Sums:
     sums: _Sums = {}
     for row in moved:
-        if window.holds(row.at_ms):
+        if row.kind in _REPORTED and window.holds(row.at_ms):
             key = (row.payment_id, row.kind, row.currency)
             sums[key] = sums.get(key, 0) + row.amount_minor
     return sums
@@ -176,7 +178,7 @@ def _sums_of_moved(moved: Iterable[Moved], window: Window) -> _Sums:
 def _sums_of_rows(rows: Iterable[ReportRow], window: Window) -> _Sums:
     sums: _Sums = {}
     for row in rows:
-        if row.kind in ("capture", "refund", "chargeback") and window.holds(row.at_ms):
+        if row.kind in _REPORTED and window.holds(row.at_ms):
             key = (row.id, row.kind, row.currency)
             sums[key] = sums.get(key, 0) + row.amount_minor
     return sums

@@ -26,6 +26,7 @@ from tradepost.trade.promotion import (
     Filter,
     Fixed,
     Funder,
+    Gift,
     Limits,
     Percentage,
     Rule,
@@ -60,6 +61,7 @@ class _Making:
         self.db: Storage = context.db
         self.buyers = [world.mint("buyer", world.gene()) for _ in range(BUYERS)]
         self.running: list[str] = []
+        self.gifts: list[OfferView] = []
         self.told = Told(refused={})
 
     async def goods(self) -> None:
@@ -72,6 +74,8 @@ class _Making:
                     inventory.receive,
                     [self._pieces(part.sku_id, offer)],
                 )
+            if number % 3 and len(offer.components) == 1:
+                self.gifts.append(offer)
             if number % 3 == 0:
                 shard = self.db.shard_of(gene_of(offer.seller_id))
                 await self.db.transact(shard, _set_layers, offer, self.world.now_ms())
@@ -106,13 +110,21 @@ class _Making:
             campaign_id=self.world.mint("campaign", promotion.GENE),
             title=f"Campaign {number}",
             currency=CURRENCY,
-            rules=_RULES[number % len(_RULES)](chance),
+            rules=_RULES[number % len(_RULES)](chance) if number % 5 else self._present(),
             markets=chance.choice(((), (MARKET,))),
             limits=Limits(total=chance.choice((0, 40)), per_buyer=chance.choice((0, 0, 3))),
             needs_code=coded,
             codes=(f"{CODE}{number}",) if coded else (),
             until_ms=chance.choice((0, self.world.now_ms() + 2 * DAY_MS)),
         )
+
+    def _present(self) -> tuple[Rule, ...]:
+        """Something of a seller's own, with goods of the same seller for six pounds."""
+        gift = self.chance.choice(self.gifts)
+        own = Filter(sellers=(gift.seller_id,))
+        enough = Condition(items_total_at_least=600, among=own)
+        effect = Gift(offer_id=gift.offer_id, quantity=self.chance.choice((1, 2)))
+        return (Rule(code="present", effect=effect, filter=own, conditions=(enough,), funding=HALF),)
 
     async def buy(self, offers: Sequence[OfferView]) -> None:
         """One purchase, by quote or at once, sometimes with a code."""

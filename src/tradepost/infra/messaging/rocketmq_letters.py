@@ -11,7 +11,7 @@ from tradepost.infra.messaging.rocketmq import linked
 from tradepost.infra.messaging.rocketmq_link import Endpoint
 from tradepost.infra.messaging.rocketmq_member import Arrived, Member
 from tradepost.infra.messaging.rocketmq_reader import Weather
-from tradepost.infra.messaging.rocketmq_sending import ERROR_PROPERTY, GROUP_PROPERTY, Sender, lane_of
+from tradepost.infra.messaging.rocketmq_sending import ERROR_PROPERTY, GROUP_PROPERTY, Sender
 from tradepost.infra.messaging.topics import Names
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.world import SystemWorld
@@ -61,7 +61,7 @@ async def replay_unread(endpoint: Endpoint, names: Names | None = None, letter_i
         except ValueError:
             return False
         for shard, row in events:
-            await sender.resend(*envelope.wrap(shard, [row]), row.type, lane_of(row.aggregate_id))
+            await sender.resend(shard, *envelope.wrap(shard, [row]), row.type)
         sent.append(letter)
         return True
 

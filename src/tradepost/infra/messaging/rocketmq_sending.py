@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -15,7 +14,6 @@ from tradepost.infra.messaging.rocketmq_reader import Weather
 from tradepost.infra.messaging.topics import Names
 from tradepost.kernel.events import EventRow
 
-LANES = 4
 MESSAGE_EVENTS = 128
 MESSAGE_BYTES = 256 << 10
 IN_FLIGHT = 32
@@ -24,18 +22,18 @@ GROUP_PROPERTY = "tradepost-group"
 ERROR_PROPERTY = "tradepost-error"
 
 
-def lane_of(aggregate_id: str) -> str:
-    """The message group of an aggregate: always the same, so the broker keeps its events in order.
+def lane_of(shard: int) -> str:
+    """The message group of a shard's events: an aggregate lies on one shard, so the broker keeps its events in order.
 
-    A few lanes and not one an aggregate: then a message may hold events of many, and the broker orders whole queues
-    anyway. Each message costs sender, broker and every reader the same, whatever it holds. Changing the number
-    breaks the order of what is under way.
+    One lane a shard and not one an aggregate: then a message may hold events of many, the broker orders whole queues
+    anyway, and a shard is relayed and consumed page after page without a broker too. Each message costs sender,
+    broker and every reader the same, whatever it holds. Another rule breaks the order of what is under way.
     """
-    return f"lane-{zlib.crc32(aggregate_id.encode()) % LANES:02d}"
+    return f"lane-{shard:02d}"
 
 
 def by_type(rows: Sequence[EventRow]) -> Iterator[list[EventRow]]:
-    """A lane's rows as messages of one type each, in an order that keeps every aggregate's own.
+    """A shard's rows as messages of one type each, in an order that keeps every aggregate's own.
 
     One type a message lets the broker leave out whom it does not concern. At most 128 events and about 256 KB each.
     """
@@ -75,18 +73,11 @@ class Sender:
         Messages go side by side; one waits for those before it that hold events of the same aggregates. They are
         never sent as one request, for such a request goes to any queue.
         """
-        lanes: dict[str, list[EventRow]] = defaultdict(list)
-        for row in rows:
-            lanes[lane_of(row.aggregate_id)].append(row)
-        answers = await asyncio.gather(
-            *(self._send_lane(shard, lane, of_lane) for lane, of_lane in lanes.items()),
-            return_exceptions=True,
-        )
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                if isinstance(answer, BrokerTrouble):
-                    self._weather.trouble(answer)
-                raise answer
+        try:
+            await self._send_all(shard, rows)
+        except BrokerTrouble as trouble:
+            self._weather.trouble(trouble)
+            raise
         self._weather.fine()
 
     async def send_reminder(self, body: bytes, at_s: int) -> None:
@@ -105,15 +96,15 @@ class Sender:
         message.user_properties[ERROR_PROPERTY] = error[:500]
         await self._send(message)
 
-    async def resend(self, content_type: str, body: bytes, tag: str, lane: str) -> None:
-        """Send an envelope to the events topic once more."""
-        await self._send(self._event(content_type, body, tag, lane))
+    async def resend(self, shard: int, content_type: str, body: bytes, tag: str) -> None:
+        """Send an envelope of a shard's events to the events topic once more."""
+        await self._send(self._event(shard, content_type, body, tag))
 
-    async def _send_lane(self, shard: int, lane: str, rows: Sequence[EventRow]) -> None:
+    async def _send_all(self, shard: int, rows: Sequence[EventRow]) -> None:
         last: dict[str, asyncio.Task[None]] = {}
         for of_type in by_type(rows):
             keys = list(dict.fromkeys(row.aggregate_id for row in of_type))
-            message = self._event(*envelope.wrap(shard, of_type), of_type[0].type, lane)
+            message = self._event(shard, *envelope.wrap(shard, of_type), of_type[0].type)
             message.system_properties.keys.extend(keys[:KEYS_MAX])
             before = {last[key] for key in keys if key in last}
             sending = asyncio.ensure_future(self._send_after(before, message))
@@ -135,9 +126,9 @@ class Sender:
         request = link.wire.service.SendMessageRequest(messages=[message])
         await link.call("SendMessage", request, self._id)
 
-    def _event(self, content_type: str, body: bytes, tag: str, lane: str) -> Any:
+    def _event(self, shard: int, content_type: str, body: bytes, tag: str) -> Any:
         message = self._message(self._names.events, body, self._link().wire.definition.FIFO)
-        message.system_properties.message_group = lane
+        message.system_properties.message_group = lane_of(shard)
         message.system_properties.tag = tag
         message.user_properties["content-type"] = content_type
         return message

@@ -18,19 +18,20 @@ from tradepost.infra.payments.stripe_calls import (
     StripeCalls,
     Unanswered,
 )
-from tradepost.infra.payments.stripe_facts import fact_of, refund_facts_of
+from tradepost.infra.payments.stripe_facts import dispute_fact_of, fact_of, refund_facts_of
 from tradepost.infra.payments.stripe_finding import KEY_TRUSTED_MS, Finder
 from tradepost.infra.payments.stripe_http import open_client
 from tradepost.infra.payments.stripe_money import to_charge, to_stripe
 from tradepost.infra.payments.stripe_notices import Notice, NoticeKind, Notify, log_notice
 from tradepost.infra.payments.stripe_settings import StripeAccount
-from tradepost.infra.payments.stripe_shapes import Charge, Intent
+from tradepost.infra.payments.stripe_shapes import Charge, Dispute, Intent
 from tradepost.infra.payments.stripe_webhooks import EventReader
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.world import World
 from tradepost.trade.payments import (
     AuthorizeCall,
     CaptureCall,
+    DisputeFact,
     ProviderEvent,
     ProviderFact,
     RefundCall,
@@ -225,6 +226,18 @@ class StripeProvider:
             self._finder.remember_id(event.fact.payment_id, event.fact.reference)
         return event
 
+    async def look_up(self, reference: str) -> ProviderFact | None:
+        """See `Naming`: what an intent says now, with all its refunds and disputes."""
+        try:
+            intent = await self._calls.retrieve(reference)
+        except Rejected as error:
+            if error.trouble.code == "resource_missing":
+                return None
+            raise Unanswered(f"refused: {error}") from error
+        if not intent.payment_id:
+            return None
+        return await self._whole_fact(self._finder.remember(intent), is_disputed=True)
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.close_async()
@@ -235,10 +248,37 @@ class StripeProvider:
             raise Refusal("payments.not_found", f"Stripe has no payment {payment_id[:60]!r}.")
         return intent
 
-    async def _whole_fact(self, intent: Intent) -> ProviderFact:
-        """The fact with every refund of ours; only money that was taken can have any."""
-        refunds = await self._calls.refunds(intent.id) if intent.amount_received else []
-        return fact_of(intent, refund_facts_of(refunds))
+    async def _whole_fact(self, intent: Intent, *, is_disputed: bool = False) -> ProviderFact:
+        """The fact with every refund of ours and every dispute; only money that was taken can have any."""
+        if not intent.amount_received:
+            return fact_of(intent)
+        refunds = refund_facts_of(await self._calls.refunds(intent.id))
+        told = await self._calls.disputes(intent.id) if is_disputed or intent.is_disputed else []
+        ordered = sorted(told, key=lambda dispute: (dispute.created, dispute.id))
+        facts = [self._dispute_fact(intent, dispute) for dispute in ordered]
+        return fact_of(intent, refunds, [fact for fact in facts if fact is not None])
+
+    def _dispute_fact(self, intent: Intent, dispute: Dispute) -> DisputeFact | None:
+        """What our books can hold of a dispute, without its fee where only that is the trouble; the rest is a task."""
+        try:
+            return dispute_fact_of(dispute, intent.currency)
+        except Refusal as refusal:
+            if any(move.fee for move in dispute.balance_transactions):
+                moves = tuple(replace(move, fee=0) for move in dispute.balance_transactions)
+                return self._dispute_fact(intent, replace(dispute, balance_transactions=moves))
+            self._notify(
+                Notice(
+                    key=f"dispute_unbooked.{dispute.id}",
+                    kind=NoticeKind.DISPUTE,
+                    at_ms=self._world.now_ms(),
+                    payment_id=intent.payment_id,
+                    reference=dispute.id,
+                    amount=dispute.amount,
+                    currency=dispute.currency.upper(),
+                    detail=f"not booked: {refusal.code}",
+                )
+            )
+            return None
 
     def _reject(self, payment_id: str, key: str, detail: str) -> None:
         self._notify(

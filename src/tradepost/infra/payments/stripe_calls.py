@@ -14,6 +14,8 @@ from tradepost.infra.payments.stripe_shapes import (
     PAYMENT_ID,
     REFUND_ID,
     TOMBSTONE,
+    Dispute,
+    DisputePage,
     Intent,
     IntentPage,
     Refund,
@@ -25,6 +27,7 @@ from tradepost.trade.payments import AuthorizeCall, RefundCall
 T = TypeVar("T", bound=msgspec.Struct)
 PAGE = 100
 REFUND_PAGES_MAX = 10
+DISPUTE_PAGES_MAX = 10
 CONFIRMATION = "ctoken_"
 _EXPAND = ["latest_charge"]
 _UNANSWERED_CODES = frozenset({"lock_timeout", "idempotency_key_in_use", "rate_limit"})
@@ -92,6 +95,7 @@ class StripeCalls:
     ) -> None:
         self._intents = client.v1.payment_intents
         self._refunds = client.v1.refunds
+        self._disputes = client.v1.disputes
         self._return_url = return_url
         self._multicapture = multicapture
         self._locked_out = locked_out
@@ -243,6 +247,21 @@ class StripeCalls:
             if after:
                 params["starting_after"] = after
             page = await self._read(RefundPage, self._refunds.list_async(params))
+            found += page.data
+            if not page.has_more or not page.data:
+                break
+            after = page.data[-1].id
+        return found
+
+    async def disputes(self, intent_id: str) -> list[Dispute]:
+        """The disputes about an intent's charges, newest first, at most a thousand."""
+        found: list[Dispute] = []
+        after = ""
+        for _ in range(DISPUTE_PAGES_MAX):
+            params: stripe.params.DisputeListParams = {"payment_intent": intent_id, "limit": PAGE}
+            if after:
+                params["starting_after"] = after
+            page = await self._read(DisputePage, self._disputes.list_async(params))
             found += page.data
             if not page.has_more or not page.data:
                 break

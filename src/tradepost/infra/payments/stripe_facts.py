@@ -6,8 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tradepost.infra.payments.stripe_money import from_stripe
-from tradepost.infra.payments.stripe_shapes import ATTEMPT, REFUND_ID, Charge, Intent, Refund
-from tradepost.trade.payments import ProviderFact, RefundFact, RefundStatus, Status
+from tradepost.infra.payments.stripe_shapes import ATTEMPT, REFUND_ID, Charge, Dispute, Intent, Refund
+from tradepost.kernel.errors import Refusal
+from tradepost.trade.payments import (
+    DisputeFact,
+    DisputeStatus,
+    ProviderFact,
+    RefundFact,
+    RefundStatus,
+    Status,
+)
 
 _STATUSES = {
     "requires_confirmation": Status.PROCESSING,
@@ -30,10 +38,18 @@ _LINKS = (
     "mobile_auth_url",
     "hosted_verification_url",
 )
+_DISPUTES = {
+    "needs_response": DisputeStatus.OPEN,
+    "under_review": DisputeStatus.OPEN,
+    "won": DisputeStatus.WON,
+    "lost": DisputeStatus.LOST,
+}
 LINK_LETTERS_MAX = 2_048
 
 
-def fact_of(intent: Intent, refunds: Iterable[RefundFact] = ()) -> ProviderFact:
+def fact_of(
+    intent: Intent, refunds: Iterable[RefundFact] = (), disputes: Iterable[DisputeFact] = ()
+) -> ProviderFact:
     """All that an intent says. Raises Refusal `payments.stripe_inexact` for an amount we could not have agreed.
 
     VOIDED with something captured means that the rest of what was set aside is released: after a final capture
@@ -63,6 +79,7 @@ def fact_of(intent: Intent, refunds: Iterable[RefundFact] = ()) -> ProviderFact:
         reference=intent.id,
         reason=_reason(intent) if status is Status.DECLINED else "",
         refunds=tuple(refunds),
+        disputes=tuple(disputes),
         captures_once=waiting is not None and not waiting.takes_several(),
         capture_before_ms=waiting.capture_before_ms if waiting else 0,
     )
@@ -95,6 +112,44 @@ def refund_fact_of(refund: Refund) -> RefundFact | None:
         attempt=int(attempt),
         status=status,
         reason=(refund.failure_reason or refund.status or "failed") if refused else "",
+    )
+
+
+def _by_money(dispute: Dispute) -> DisputeStatus | None:
+    """What a status without a verdict comes to: an inquiry, or `prevented`, which was settled before it began."""
+    if not dispute.balance_transactions:
+        return None
+    if not dispute.is_withdrawn:
+        return DisputeStatus.WON
+    return DisputeStatus.LOST if dispute.status in ("prevented", "warning_closed") else DisputeStatus.OPEN
+
+
+def dispute_fact_of(dispute: Dispute, currency: str) -> DisputeFact | None:
+    """What a dispute about a payment in this currency says; None for an inquiry, which moves no money.
+
+    Raises Refusal `payments.stripe_currency` or `payments.stripe_inexact` for an amount that our books cannot hold,
+    and for one in another currency.
+    """
+    status = _DISPUTES.get(dispute.status) or _by_money(dispute)
+    if status is None:
+        return None
+    if dispute.currency.lower() != currency.lower():
+        raise Refusal(
+            "payments.stripe_currency",
+            f"The dispute is in {dispute.currency[:8]!r}, the payment in {currency[:8]!r}.",
+            field="currency",
+        )
+    moves = [move for move in dispute.balance_transactions if move.fee]
+    fee_currency = moves[0].currency if moves else ""
+    own = [move.fee for move in moves if move.currency == fee_currency]
+    return DisputeFact(
+        dispute_ref=dispute.id,
+        amount_minor=from_stripe(dispute.amount, dispute.currency),
+        status=status,
+        reason=dispute.reason or "",
+        fee_minor=from_stripe(sum(fee for fee in own if fee > 0), fee_currency) if own else 0,
+        fee_back_minor=from_stripe(-sum(fee for fee in own if fee < 0), fee_currency) if own else 0,
+        fee_currency=fee_currency.upper(),
     )
 
 

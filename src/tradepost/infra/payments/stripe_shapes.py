@@ -37,6 +37,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     amount_captured: int = 0
     amount_refunded: int = 0
     currency: str = ""
+    disputed: bool = False
     metadata: dict[str, str] = {}
     payment_method_details: MethodDetails | None = None
 
@@ -103,6 +104,11 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
         return TOMBSTONE in self.metadata
 
     @property
+    def is_disputed(self) -> bool:
+        """Whether a bank has a question about its charge, or had one."""
+        return isinstance(self.latest_charge, Charge) and self.latest_charge.disputed
+
+    @property
     def is_idle(self) -> bool:
         """Whether its present attempt has not begun: a method may be set, nothing was confirmed."""
         unconfirmed = self.status == "requires_payment_method" and self.last_payment_error is None
@@ -122,16 +128,39 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None = None
 
 
+class BalanceMove(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that moved on the account's balance, in Stripe's units of the currency the account settles in.
+
+    `fee` is above zero for what Stripe took besides, below zero for what it gave back of that.
+    """
+
+    amount: int = 0
+    fee: int = 0
+    currency: str = ""
+
+
 class Dispute(msgspec.Struct, frozen=True, kw_only=True):
     """A buyer's bank asks the money back. Amounts in Stripe's units."""
 
     id: str
     amount: int = 0
     currency: str = ""
+    created: int = 0
     reason: str | None = None
     status: str = ""
     charge: str | None = None
     payment_intent: str | None = None
+    balance_transactions: tuple[BalanceMove, ...] = ()
+
+    @property
+    def is_inquiry(self) -> bool:
+        """Whether the bank only asks: nothing is withdrawn, and the charge can be refunded."""
+        return self.status.startswith("warning_")
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether more was taken from the account for it than was put back."""
+        return sum(move.amount for move in self.balance_transactions) < 0
 
 
 class IntentPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +174,13 @@ class RefundPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of refunds."""
 
     data: tuple[Refund, ...] = ()
+    has_more: bool = False
+
+
+class DisputePage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of disputes."""
+
+    data: tuple[Dispute, ...] = ()
     has_more: bool = False
 
 

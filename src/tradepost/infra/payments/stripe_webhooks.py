@@ -13,18 +13,8 @@ from tradepost.infra.payments.stripe_money import from_stripe
 from tradepost.infra.payments.stripe_notices import Notice, NoticeKind, Notify
 from tradepost.infra.payments.stripe_settings import API_VERSION, StripeAccount
 from tradepost.infra.payments.stripe_shapes import PAYMENT_ID, Charge, Dispute, Event, Intent, Refund
-from tradepost.kernel.errors import Kind, Refusal, declare_problems
+from tradepost.kernel.errors import Refusal
 from tradepost.trade.payments import ProviderEvent, ProviderFact, Status
-
-declare_problems(
-    {
-        "payments.webhook_ignored": (
-            Kind.UNPROCESSABLE,
-            "The webhook is genuine and of no concern here",
-            "Nothing: it is acknowledged. Register the endpoint for the events that the how-to lists.",
-        ),
-    }
-)
 
 EVENTS = (
     "payment_intent.amount_capturable_updated",
@@ -34,7 +24,11 @@ EVENTS = (
     "payment_intent.requires_action",
     "payment_intent.succeeded",
     "charge.captured",
+    "charge.dispute.closed",
     "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
     "charge.refunded",
     "refund.created",
     "refund.failed",
@@ -43,6 +37,7 @@ EVENTS = (
 """What the endpoint is registered for."""
 _REFUND_EVENTS = frozenset({"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"})
 _CHARGE_EVENTS = frozenset({"charge.captured", "charge.refunded"})
+_DISPUTES = "charge.dispute."
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -77,6 +72,8 @@ class EventReader:
         if event.livemode is not self._live:
             raise _ignored(event, "it belongs to the other mode of the account")
         try:
+            if event.type in EVENTS and event.type.startswith(_DISPUTES):
+                return self._dispute(event, now_ms)
             return ProviderEvent(event_id=event.id, fact=self._fact(event, now_ms))
         except Refusal as refusal:
             if refusal.code == "payments.webhook_ignored" and event.api_version not in (None, API_VERSION):
@@ -90,9 +87,6 @@ class EventReader:
             return self._refund_fact(event, now_ms)
         if event.type in _CHARGE_EVENTS:
             return _charge_fact(event)
-        if event.type == "charge.dispute.created":
-            self._dispute(event, now_ms)
-            raise _ignored(event, "kept for an operator")
         raise _ignored(event, "nothing here needs it")
 
     def _refund_fact(self, event: Event, now_ms: int) -> ProviderFact:
@@ -119,19 +113,35 @@ class EventReader:
         # attempt 0 is nobody's: this speaks of refunds only
         return ProviderFact(payment_id=payment_id, status=Status.PROCESSING, attempt=0, refunds=(fact,))
 
-    def _dispute(self, event: Event, now_ms: int) -> None:
+    def _dispute(self, event: Event, now_ms: int) -> ProviderEvent:
+        """A dispute names Stripe's payment only, and its events come in any order: what is true now is asked for."""
         dispute = _decode(Dispute, event.data.object)
-        self._notify(
-            Notice(
-                key=f"dispute.{dispute.id}",
-                kind=NoticeKind.DISPUTE,
-                at_ms=now_ms,
-                reference=dispute.payment_intent or dispute.charge or dispute.id,
-                amount=dispute.amount,
-                currency=dispute.currency.upper(),
-                detail=f"{dispute.reason or 'no reason'}, {dispute.status}",
+        task = _task_of(dispute, event)
+        if task:
+            self._notify(
+                Notice(
+                    key=f"{task}.{dispute.id}",
+                    kind=NoticeKind.DISPUTE,
+                    at_ms=now_ms,
+                    reference=dispute.payment_intent or dispute.charge or dispute.id,
+                    amount=dispute.amount,
+                    currency=dispute.currency.upper(),
+                    detail=f"{dispute.reason or 'no reason'}, {dispute.status}",
+                )
             )
-        )
+        if not dispute.payment_intent:
+            raise _ignored(event, "its charge has no payment of ours")
+        nothing = ProviderFact(payment_id="", status=Status.PROCESSING, attempt=0)
+        return ProviderEvent(event_id=event.id, fact=nothing, unnamed=dispute.payment_intent)
+
+
+def _task_of(dispute: Dispute, event: Event) -> str:
+    """What an operator has to do about a dispute, as the beginning of the task's key: nothing for most events."""
+    if dispute.status == "lost" and event.type == "charge.dispute.funds_reinstated":
+        return "reinstated"  # money came back for what our books count as lost
+    if dispute.status in ("needs_response", "warning_needs_response"):
+        return "inquiry" if dispute.is_inquiry else "dispute"
+    return ""
 
 
 def _intent_fact(event: Event) -> ProviderFact:

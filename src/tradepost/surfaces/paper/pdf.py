@@ -11,25 +11,20 @@ from reportlab.lib.enums import TA_LEFT, TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.cidfonts import UnicodeCIDFont
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer
 from reportlab.platypus import Table as Grid
 
 from tradepost.kernel.errors import Refusal
+from tradepost.surfaces.paper.letters import CJK, LATIN, ShapedText, is_shaped, is_wide, load_fonts
 from tradepost.surfaces.paper.sheet import ROWS_MAX, Sheet, Table
 
-LATIN = "Vera"
-CJK = "HeiseiKakuGo-W5"
-"""Fonts: one that lies in the library, and one that every PDF reader has for Chinese, Japanese and Korean letters."""
 _GREY = "#57606a"
 
 
 def write_pdf(sheet: Sheet) -> bytes:
     """The document on A4. Raises Refusal `paper.too_long` beyond 20,000 rows.
 
-    Letters that neither font has (Thai, Arabic) are left as the reader shows them: the HTML page has them all.
+    Which letters it has is told in `letters`; the HTML page has them all.
     """
     if sum(len(table.rows) for table in sheet.tables) > ROWS_MAX:
         raise Refusal("paper.too_long", f"The document has more than {ROWS_MAX} rows.")
@@ -50,17 +45,8 @@ def write_pdf(sheet: Sheet) -> bytes:
     return written.getvalue()
 
 
-def _fonts() -> None:
-
-    if LATIN not in pdfmetrics.getRegisteredFontNames():
-        pdfmetrics.registerFont(TTFont(LATIN, "Vera.ttf"))
-        pdfmetrics.registerFont(TTFont(f"{LATIN}-Bold", "VeraBd.ttf"))
-        pdfmetrics.registerFont(UnicodeCIDFont(CJK))
-
-
 def _story(sheet: Sheet, width: float) -> list[Any]:
-
-    _fonts()
+    load_fonts()
     story: list[Any] = [
         _words(sheet.title, 18, bold=True),
         _words(sheet.subtitle, 10, grey=True),
@@ -91,16 +77,17 @@ def _story(sheet: Sheet, width: float) -> list[Any]:
 
 
 def _words(text: str, size: int, *, bold: bool = False, grey: bool = False, right: bool = False) -> Any:
-
-    wide = any("\u2e80" <= letter <= "\uffef" for letter in text)
-    font = CJK if wide else f"{LATIN}-Bold" if bold else LATIN
+    color = HexColor(_GREY if grey else "#1b1f24")
+    if is_shaped(text):
+        return ShapedText(text, size, bold=bold, color=color, right=right)
+    wide = is_wide(text)
     style = ParagraphStyle(
         "words",
-        fontName=font,
+        fontName=CJK if wide else f"{LATIN}-Bold" if bold else LATIN,
         fontSize=size,
         leading=size * 1.3,
         alignment=TA_RIGHT if right else TA_LEFT,
-        textColor=HexColor(_GREY) if grey else HexColor("#1b1f24"),
+        textColor=color,
         wordWrap="CJK" if wide else None,
     )
     return Paragraph(escape(text), style)

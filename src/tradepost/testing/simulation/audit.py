@@ -14,6 +14,7 @@ from tradepost.testing.simulation.earned import check_earned
 from tradepost.testing.simulation.invariants import check_amounts, check_log, with_banks
 from tradepost.testing.simulation.money import check_money, check_settled
 from tradepost.testing.simulation.settled import check_cases, check_disputes
+from tradepost.testing.simulation.stored import card_captured, check_stored
 from tradepost.trade import aftersales, checkout, inventory, ledger, orders, payments
 from tradepost.trade.payments import ProviderFact, RefundStatus
 
@@ -81,6 +82,7 @@ class Audit:
         if not report.balanced:
             self.findings.append("ledger does not sum to zero")
         self.findings += check_money(self._readers, self.orders.values())
+        self.findings += check_stored(self._readers)
         for tx in self._readers:
             asked_back = store.asked_back(tx)
             for payment_id, _, _, amount, authorized, captured, refunded, _ in store.payment_rows(tx):
@@ -222,7 +224,8 @@ class Audit:
         """Our books and the provider's own agree; what was cancelled was given back."""
         given = {(refund.refund_id, refund.status) for fact in facts.values() for refund in fact.refunds}
         for tx in self._readers:
-            for payment_id, _, state, _, _, captured, _, _ in store.payment_rows(tx):
+            for payment_id, _, state, *_ in store.payment_rows(tx):
+                captured = card_captured(payments.find_payment(tx, payment_id))
                 taken = facts[payment_id].captured_minor if payment_id in facts else 0
                 if state not in PAYMENT_ENDS:
                     self.findings.append(f"payment open: {payment_id} {state}")
@@ -230,8 +233,10 @@ class Audit:
                     self.findings.append(
                         f"books differ: {payment_id} provider took {taken}, we know {captured}"
                     )
+            asked = store.refunds_through_provider(tx)
             for refund_id, state in store.refund_states(tx):
-                if ((refund_id, RefundStatus.SUCCEEDED) in given) != (state == "SUCCEEDED"):
+                made = state == "SUCCEEDED" and refund_id in asked
+                if ((refund_id, RefundStatus.SUCCEEDED) in given) != made:
                     self.findings.append(f"books differ: {refund_id} is {state}, the provider says otherwise")
             self.findings += self._check_portions(tx)
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from msgspec import structs
+
 from tradepost.kernel.ids import mint_id
 from tradepost.kernel.tx import Storage, Tx
 from tradepost.testing.simulation.world import START_MS
 from tradepost.trade import checkout, orders, promotion
 from tradepost.trade.promotion import (
     Campaign,
+    Filter,
     Fixed,
     Funder,
+    Gift,
     Limits,
     Owner,
     Percentage,
@@ -30,6 +34,33 @@ PLATFORM = (Share(funder=Funder.PLATFORM, bps=10_000),)
 def _off(amount_minor: int, funding: tuple[Share, ...] = PLATFORM) -> Rule:
     effect = Fixed(amount_minor=amount_minor)
     return Rule(code=f"off{amount_minor}", effect=effect, rule_class=RuleClass.ORDER, funding=funding)
+
+
+def _present(seller_id: str, offer_id: str, quantity: int, funding: tuple[Share, ...]) -> Rule:
+    """Scarce goods of a seller, given with any goods of the same."""
+    effect = Gift(offer_id=offer_id, quantity=quantity)
+    return Rule(
+        code=f"present{quantity}",
+        effect=effect,
+        filter=Filter(sellers=(seller_id,)),
+        funding=funding,
+        priority=9,
+    )
+
+
+def _gifts(gifts: Sequence[tuple[str, str]]) -> list[Campaign]:
+    """Presents of each seller's scarce goods: one without end, one with limits, one the best of what else there is."""
+    found = []
+    for number, (seller_id, offer_id) in enumerate(gifts):
+        funding = (SHARED, PLATFORM)[number % 2]
+        rule = _present(seller_id, offer_id, 1 + number % 2, funding)
+        if number % 3 == 2:
+            rule = structs.replace(rule, best_of="present")
+        limits = Limits(total=20 * (number % 2), budget_minor=5_000 * (number % 2))
+        currency = ("GBP", "USD", "JPY")[number % 3]
+        found.append(Campaign(campaign_id=_id(50 + number), currency=currency, rules=(rule,), limits=limits))
+    instead = Rule(code="instead", effect=Percentage(percent_ppm=10_000), best_of="present", funding=SHARED)
+    return [*found, Campaign(campaign_id=_id(60), currency="JPY", rules=(instead,))]
 
 
 def _campaigns(sellers: Sequence[str]) -> list[Campaign]:
@@ -66,9 +97,11 @@ def _id(number: int) -> str:
     return mint_id("cmp", promotion.GENE, START_MS, 0, number)
 
 
-async def open_campaigns(db: Storage, sellers: Sequence[str]) -> tuple[str, ...]:
-    """Publish them; the codes that buyers may try."""
-    found = _campaigns(sellers)
+async def open_campaigns(
+    db: Storage, sellers: Sequence[str], gifts: Sequence[tuple[str, str]]
+) -> tuple[str, ...]:
+    """Publish them; the codes that buyers may try. `gifts` are (seller, offer)."""
+    found = _campaigns(sellers) + _gifts(gifts)
     for one in found:
         await db.transact(db.shard_of(promotion.GENE), _publish, one)
     return tuple(code for one in found for code in one.codes)

@@ -70,6 +70,15 @@ def refund_states(tx: Tx) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in tx.query("SELECT refund_id, state FROM refunds ORDER BY refund_id")]
 
 
+def refunds_through_provider(tx: Tx) -> set[str]:
+    """Refunds of a shard of which a provider other than stored value gives back something."""
+    rows = tx.query(
+        "SELECT refund_id FROM refunds JOIN payments USING (gene, payment_id)"
+        " WHERE refunds.amount_minor > refunds.stored_minor AND payments.provider <> 'stored_value'"
+    )
+    return {row[0] for row in rows}
+
+
 def young_refunds(tx: Tx, since_ms: int) -> set[str]:
     """Refunds of a shard that were asked for since a moment: they may be under way."""
     rows = tx.query("SELECT refund_id FROM refunds WHERE requested_at_ms >= ?", (since_ms,))

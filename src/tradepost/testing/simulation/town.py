@@ -14,7 +14,7 @@ from tradepost.testing.simulation.campaigns import open_campaigns
 from tradepost.testing.simulation.earned import open_creators
 from tradepost.testing.simulation.world import START_MS, SimWorld
 from tradepost.trade import catalog, inventory, parties, settlement
-from tradepost.trade.checkout import Address, Request, Want
+from tradepost.trade.checkout import Address, Request, StoredWish, Want
 
 SELLERS = 3
 PLAIN = 4
@@ -67,6 +67,7 @@ class Form(msgspec.Struct, kw_only=True):
     total_minor: int | None = None
     checkout_id: str = ""
     new_buyer: bool = False
+    stored: StoredWish | None = None
 
     def request(self) -> Request:
         """What travels beside the lines or the quote."""
@@ -81,6 +82,7 @@ class Form(msgspec.Struct, kw_only=True):
             total_minor=self.total_minor,
             new_buyer=self.new_buyer,
             codes=self.codes,
+            stored=self.stored,
         )
 
 
@@ -149,7 +151,8 @@ async def open_town(db: Storage, world: SimWorld, chance: random.Random) -> Town
         await db.transact(shard, settlement.set_destination, seller_id, to, 0, START_MS)
         town.sellers.append(seller_id)
         await _fill_shop(db, world, chance, town, seller_id)
-    town.codes = await open_campaigns(db, town.sellers)
+    gifts = [(good.seller_id, good.offer_id) for good in town.goods if good.code == "sku-0"]
+    town.codes = await open_campaigns(db, town.sellers, gifts)
     for number in range(BUYERS):
         buyer_id = parties.mint_party(world, "buyer")
         town.buyers.append(buyer_id)

@@ -37,6 +37,7 @@ class Books:
         self.intents: dict[str, Document] = {}
         self.charges: dict[str, Document] = {}
         self.refunds: dict[str, Document] = {}
+        self.disputes: dict[str, Document] = {}
         self.events: list[Document] = []
         self.now_s = 0
         self._count = 0

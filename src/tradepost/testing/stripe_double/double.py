@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from tradepost.infra.payments import stripe_signature
-from tradepost.testing.stripe_double import intents
+from tradepost.testing.stripe_double import disputes, intents
 from tradepost.testing.stripe_double.books import API_VERSION, Books, Document, Refused, missing, page
 from tradepost.testing.stripe_double.methods import METHODS
 
@@ -171,9 +171,11 @@ class StripeDouble:
                 return self._search(params)
             case "POST", "/v1/refunds":
                 return intents.refund(books, params)
-            case "GET", "/v1/refunds":
-                wanted = params.get("payment_intent")
-                mine = [one for one in books.refunds.values() if one["payment_intent"] == wanted]
+            case "GET", "/v1/refunds" | "/v1/disputes":
+                known = books.refunds if request.path == "/v1/refunds" else books.disputes
+                mine = [
+                    one for one in known.values() if one["payment_intent"] == params.get("payment_intent")
+                ]
                 return page(
                     mine, request.path, int(params.get("limit", 10)), params.get("starting_after", "")
                 )
@@ -236,6 +238,11 @@ class StripeDouble:
             how = METHODS[self.books.charges[made["charge"]]["payment_method"]].refunds
             if made["payment_intent"] == intent["id"] and how != "succeeded" and made["status"] != "failed":
                 intents.settle_refund(self.books, made, paid=how == "pending")
+
+    def dispute(self, payment_id: str, amount: int = 0, *, inquiry: bool = False) -> Document:
+        """A bank asks about the charge of a payment; 0 is all that was captured."""
+        charge = self.books.charges[self.intent_of(payment_id)["latest_charge"]]
+        return disputes.begin(self.books, charge, amount, inquiry=inquiry)
 
     def settle_due(self, after_s: int) -> None:
         """Everything that has waited so long is decided as its method says; a redirect is paid."""

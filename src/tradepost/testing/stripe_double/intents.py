@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from tradepost.testing.stripe_double import disputes
 from tradepost.testing.stripe_double.books import Books, Document, Refused
 from tradepost.testing.stripe_double.methods import METHODS, Method
 
@@ -137,7 +136,7 @@ def decide(books: Books, intent: Document, *, paid: bool) -> Document:
     intent.update(status="succeeded", amount_capturable=0)
     books.tell("payment_intent.succeeded", intent)
     if method.disputed:
-        _dispute(books, charge)
+        disputes.begin(books, charge)
     return intent
 
 
@@ -219,6 +218,8 @@ def refund(books: Books, params: Document) -> Document:
     amount = int(params.get("amount", left))
     if charge is None or not charge["amount_captured"]:
         raise Refused(400, message="This PaymentIntent does not have a successful charge to refund.")
+    if disputes.is_held(books, charge):
+        raise Refused(400, code="charge_disputed", message="The charge has been charged back.")
     if not left:
         raise Refused(400, code="charge_already_refunded", message="Charge has already been refunded.")
     if not 0 < amount <= left:
@@ -253,12 +254,3 @@ def settle_refund(books: Books, made: Document, *, paid: bool) -> Document:
         books.tell("refund.failed", made)
     books.tell("refund.updated", made)
     return made
-
-
-def _dispute(books: Books, charge: Document) -> None:
-    fields: dict[str, Any] = {name: charge[name] for name in ("amount", "currency", "payment_intent")}
-    dispute = books.new(
-        "dispute", "du", charge=charge["id"], reason="fraudulent", status="needs_response", **fields
-    )
-    charge["disputed"] = True
-    books.tell("charge.dispute.created", dispute)

@@ -8,6 +8,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Tx
 from tradepost.trade import fulfilment, orders, payments
 from tradepost.trade.aftersales import rules, store
+from tradepost.trade.aftersales.gifts import with_gifts_open
 from tradepost.trade.orders import LineQuantity, Order
 
 SHIP_BY_AGAIN_MS = 3_600_000
@@ -31,7 +32,7 @@ def cancel_order(tx: Tx, order_id: str, initiator: str, reason: str, at_ms: int)
 def cancel_lines(
     tx: Tx, order_id: str, lines: Sequence[LineQuantity], initiator: str, reason: str, at_ms: int
 ) -> Order:
-    """Take units off an order that are not packed; the last ones cancel it.
+    """Take units off an order that are not packed, with the gifts that they had earned; the last ones cancel it.
 
     Raises what `cancel_order` does, and `orders.line_unknown`, `orders.quantity_invalid`,
     `orders.quantity_exceeds`.
@@ -39,6 +40,7 @@ def cancel_lines(
     order = orders.get_order(tx, order_id)
     rules.accept_cancel(order, initiator, whole=False)
     orders.check_lines(order, lines)
+    lines = with_gifts_open(order, lines, initiator)
     after = orders.cancel_lines(tx, order_id, lines, initiator, reason, at_ms)
     _withdraw(tx, order, lines)
     _give_back_shipping(tx, after, at_ms)
@@ -52,7 +54,9 @@ def _give_back_shipping(tx: Tx, order: Order, at_ms: int) -> None:
     units = zip(order.body.lines, orders.full_progress(order), strict=True)
     cases = store.returns_of_order(tx, order.order_id)
     left = order.body.shipping_minor - sum(case.shipping_minor for case in cases)
-    if left > 0 and all(line.quantity == done.cancelled + done.returned for line, done in units):
+    if left > 0 and all(
+        line.gift is not None or line.quantity == done.cancelled + done.returned for line, done in units
+    ):
         request = payments.RefundRequest(
             refund_id=payments.derive_refund_id(order.order_id, "shipping"),
             payment_id=order.payment_id,

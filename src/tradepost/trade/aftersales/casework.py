@@ -121,9 +121,13 @@ def close(tx: Tx, return_id: str, at_ms: int, party: str = BUYER) -> Return:
 
 
 def ship_back(tx: Tx, return_id: str, tracking: str, at_ms: int, party: str = BUYER) -> Return:
-    """The goods are on their way. Raises `returns.not_found`, `state.conflict`, `aftersales.not_allowed`."""
+    """The goods are on their way. Raises `returns.not_found`, `state.conflict`, `aftersales.not_allowed`.
+
+    And `returns.quantity_exceeds` for a gift whose value was kept meanwhile: it is the buyer's own.
+    """
     item = get_return(tx, return_id)
     _require(tx, item, "ship_back", party)
+    rules.check_unpaid(item, store.returns_of_order(tx, item.order_id))
     after, fact = rules.ship_back(item, tracking, at_ms)
     return save(tx, item, after, [fact], at_ms)
 

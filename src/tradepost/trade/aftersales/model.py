@@ -119,12 +119,21 @@ class WantedOffer(msgspec.Struct, frozen=True):
     quantity: int
 
 
+class KeptGift(msgspec.Struct, frozen=True):
+    """Units of a gift's line that the buyer keeps without what earned them, and what was kept of a refund for that."""
+
+    line_no: int
+    quantity: int
+    kept_minor: int
+
+
 class Return(msgspec.Struct, frozen=True, kw_only=True):
     """One case after the sale. What it is worth is decided when it is settled, once.
 
     `lines` are the units it is about, an `amount_minor` stands in their stead. `refund_minor` is asked back of the
     payments, `held_minor` waits for a bank's verdict, `taken_minor` the bank paid. `replacement_id` is the order of
-    new goods, paid with `spent_minor` of the old ones, of which `undone_minor` went back as it was cancelled.
+    new goods, paid with `spent_minor` of the old ones, of which `undone_minor` went back as it was cancelled. What
+    was kept for `gifts` is within `deduction_minor`.
     """
 
     return_id: str
@@ -156,6 +165,7 @@ class Return(msgspec.Struct, frozen=True, kw_only=True):
     replacement_id: str = ""
     spent_minor: int = 0
     undone_minor: int = 0
+    gifts: tuple[KeptGift, ...] = ()
 
 
 @event("return.requested.v1")

@@ -12,6 +12,8 @@ from tradepost.trade.aftersales.model import CaseKind
 
 WHOLE, FAULT, NEVER = "whole", "fault", "never"
 """When the buyer's delivery fee goes back: with the whole order, only at the seller's fault, never."""
+VALUE, KEEP = "value", "keep"
+"""What becomes of a gift when what earned it comes back: it comes too or its value is kept, or the buyer keeps it."""
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,6 +36,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     escalate_ms: int = 0
     shipping_back: str = WHOLE
     fault_shipping: bool = True
+    gifts: str = VALUE
     change: tuple[Change, ...] = ()
 
     def span_of(self, state: str) -> int:

@@ -9,6 +9,7 @@ import msgspec
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Event
 from tradepost.trade.aftersales import permissions
+from tradepost.trade.aftersales.gifts import paid_gifts
 from tradepost.trade.aftersales.model import (
     EVIDENCE_MAX,
     RETURN_STATES,
@@ -63,9 +64,9 @@ def accept_cancel(order: Order, initiator: str, *, whole: bool) -> None:
         )
 
 
-def returnable(order: Order, returns: Iterable[Return]) -> dict[int, int]:
-    """Units by line that were delivered, were not given back and are in no open case."""
-    waiting: dict[int, int] = {}
+def returnable(order: Order, returns: Sequence[Return]) -> dict[int, int]:
+    """Units by line that were delivered, were not given back, are in no open case and no gift that was paid for."""
+    waiting: dict[int, int] = paid_gifts(returns)
     for item in returns:
         if item.state in WAITING and not item.amount_minor:
             for line in item.lines:
@@ -97,6 +98,19 @@ def accept_return(order: Order, returns: Sequence[Return], lines: Sequence[LineQ
                 f"Line {item.line_no} has {left[item.line_no]} to return, not {item.quantity}.",
                 field=f"lines[{index}].quantity",
                 extra={"line_no": item.line_no, "returnable": left[item.line_no]},
+            )
+
+
+def check_unpaid(item: Return, cases: Iterable[Return]) -> None:
+    """Raise Refusal `returns.quantity_exceeds` where a case is about a gift that the buyer has paid for since."""
+    paid = paid_gifts(cases)
+    for index, line in enumerate(item.lines):
+        if paid.get(line.line_no, 0):
+            raise Refusal(
+                "returns.quantity_exceeds",
+                f"The value of line {line.line_no} was kept: it is the buyer's own.",
+                field=f"lines[{index}].line_no",
+                extra={"line_no": line.line_no, "returnable": 0},
             )
 
 

@@ -8,7 +8,7 @@ from tradepost.kernel.money import divide, split
 from tradepost.kernel.tx import Tx
 from tradepost.trade import orders, payments
 from tradepost.trade.aftersales import rules, store
-from tradepost.trade.aftersales.model import NEW_GOODS, LineValue, Return
+from tradepost.trade.aftersales.model import NEW_GOODS, KeptGift, LineValue, Return
 from tradepost.trade.aftersales.policy import policy_of
 from tradepost.trade.aftersales.valuing import Asked, Valuation, value_case
 from tradepost.trade.ledger import Entry
@@ -41,7 +41,7 @@ class RefundPreview(msgspec.Struct, frozen=True, kw_only=True):
     """What would be refunded now, and who gives it. All in minor units; a debit in `entries` is what one gives.
 
     `refund_minor` is what the settlement would ask for and `tenders` where it goes; `held_minor` waits for a bank's
-    verdict, `taken_minor` the buyer has from the bank.
+    verdict, `taken_minor` the buyer has from the bank. `gifts` would be kept, and their value is within the deduction.
     """
 
     order_id: str
@@ -49,6 +49,7 @@ class RefundPreview(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[LineValue, ...]
     shipping_minor: int
     deduction_minor: int
+    gifts: tuple[KeptGift, ...]
     tax_minor: int
     fee_minor: int
     refund_minor: int
@@ -95,9 +96,9 @@ def root_of(tx: Tx, order_id: str) -> Return | None:
 
 def _division(tx: Tx, order: Order, value: Valuation) -> Division:
     """The refund's parts as the very lines have them: each funder gets back what it gave for what comes back."""
+    changes = [*value.gift_discounts, *(one for line in value.lines for one in line.discounts)]
     wanted = {
-        funder: -sum(d.amount_minor for line in value.lines for d in line.discounts if d.funder == funder)
-        for funder in _ACCOUNTS
+        funder: -sum(one.amount_minor for one in changes if one.funder == funder) for funder in _ACCOUNTS
     }
     if value.shipping_minor:
         for one in order.body.shipping_adjustments:
@@ -135,15 +136,7 @@ def preview(tx: Tx, order_id: str, asked: Asked) -> RefundPreview:
         taken += owed.taken_minor
         if not owed.refund_minor:
             continue
-        view = payments.find_payment(tx, source.payment_id)
-        tenders.append(
-            Tender(
-                provider=view.provider,
-                method=view.method,
-                payment_id=source.payment_id,
-                amount_minor=owed.refund_minor,
-            )
-        )
+        tenders += _tenders(tx, source, owed.refund_minor)
         for entry in payments.preview_entries(
             tx, source.payment_id, source.order_id, owed.refund_minor, source.division
         ):
@@ -154,6 +147,7 @@ def preview(tx: Tx, order_id: str, asked: Asked) -> RefundPreview:
         lines=value.lines,
         shipping_minor=value.shipping_minor,
         deduction_minor=value.deduction_minor,
+        gifts=value.gifts,
         tax_minor=value.tax_minor,
         fee_minor=value.fee_minor,
         refund_minor=refund,
@@ -164,6 +158,21 @@ def preview(tx: Tx, order_id: str, asked: Asked) -> RefundPreview:
     )
 
 
+def _tenders(tx: Tx, source: Source, amount_minor: int) -> list[Tender]:
+    """Where a refund of this amount goes: what the provider took first, then stored value."""
+    view = payments.find_payment(tx, source.payment_id)
+    stored = payments.find_stored_part(tx, source.payment_id, source.order_id, amount_minor)
+    parts = (
+        (view.provider, view.method, amount_minor - stored),
+        (payments.STORED_VALUE, payments.STORE_CREDIT, stored),
+    )
+    return [
+        Tender(provider=provider, method=method, payment_id=source.payment_id, amount_minor=part)
+        for provider, method, part in parts
+        if part
+    ]
+
+
 def valued(item: Return, value: Valuation, at_ms: int) -> Return:
     """The case that knows what it is worth; new goods are to be ordered at once."""
     return msgspec.structs.replace(
@@ -171,6 +180,7 @@ def valued(item: Return, value: Valuation, at_ms: int) -> Return:
         values=value.lines,
         shipping_minor=value.shipping_minor,
         deduction_minor=value.deduction_minor,
+        gifts=value.gifts,
         refund_id=rules.refund_id_of(item.return_id),
         deadline_at_ms=at_ms if item.kind in NEW_GOODS else 0,
     )

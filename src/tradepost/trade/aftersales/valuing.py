@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tradepost.kernel.money import divide, split
-from tradepost.trade.aftersales.model import NEW_GOODS, SETTLED, Discount, LineValue, Return
+from tradepost.trade.aftersales.gifts import due_gifts, keep_for
+from tradepost.trade.aftersales.model import NEW_GOODS, SETTLED, Discount, KeptGift, LineValue, Return
 from tradepost.trade.aftersales.policy import FAULT, NEVER, Policy, blames_seller
 from tradepost.trade.orders import LineQuantity, Order, OrderLine, full_progress, share
 from tradepost.trade.pricing import Funder
@@ -35,6 +36,7 @@ class Valuation(msgspec.Struct, frozen=True, kw_only=True):
     """The worth of it. `owed_minor` is the order's own money: the lines' totals and shipping, less the deduction.
 
     `credit_minor` is money of an earlier order. `tax_minor` and `fee_minor` lie within the owed, shipping's included.
+    What is kept for `gifts` lies within the deduction; `gift_discounts` are what funders get back of that.
     """
 
     lines: tuple[LineValue, ...]
@@ -44,11 +46,14 @@ class Valuation(msgspec.Struct, frozen=True, kw_only=True):
     credit_minor: int
     tax_minor: int
     fee_minor: int
+    gifts: tuple[KeptGift, ...] = ()
+    gift_discounts: tuple[Discount, ...] = ()
 
 
 def value_case(order: Order, cases: Iterable[Return], asked: Asked, policy: Policy) -> Valuation:
     """What is owed for this now, with what the settled ones among the order's `cases` gave back already."""
-    settled = [case for case in cases if case.state in SETTLED]
+    known = list(cases)
+    settled = [case for case in known if case.state in SETTLED]
     if asked.amount_minor:
         lines = _value_amount(order, settled, asked)
         shipping = 0
@@ -57,7 +62,10 @@ def value_case(order: Order, cases: Iterable[Return], asked: Asked, policy: Poli
         shipping = 0 if asked.kind in NEW_GOODS else _shipping_back(order, settled, asked, policy)
     total = sum(line.total_minor for line in lines) + shipping
     credit = sum(line.credit_minor for line in lines)
+    due = () if asked.amount_minor else due_gifts(order, known, asked.kind, asked.reason, asked.lines, policy)
     deduction = min(asked.deduction_minor, total + credit)
+    kept_gifts, funders = keep_for(order, due, total + credit - deduction) if due else ((), ())
+    deduction += sum(one.kept_minor for one in kept_gifts)
     from_own = min(deduction, total)
     tax = sum(line.tax_minor for line in lines) + _part_of_shipping(order, shipping, _shipping_tax(order))
     fee = sum(line.fee_minor for line in lines) + _part_of_shipping(order, shipping, _shipping_fee(order))
@@ -70,6 +78,8 @@ def value_case(order: Order, cases: Iterable[Return], asked: Asked, policy: Poli
         credit_minor=credit - (deduction - from_own),
         tax_minor=divide(tax * kept, total) if from_own else tax,
         fee_minor=divide(fee * kept, total) if from_own else fee,
+        gifts=kept_gifts,
+        gift_discounts=funders,
     )
 
 
@@ -164,7 +174,7 @@ def _shipping_back(order: Order, settled: Sequence[Return], asked: Asked, policy
     back = {item.line_no: item.quantity for item in asked.lines}
     progress = full_progress(order)
     whole = all(
-        done.cancelled + done.returned + back.get(line.line_no, 0) >= line.quantity
+        line.gift is not None or done.cancelled + done.returned + back.get(line.line_no, 0) >= line.quantity
         for line, done in zip(order.body.lines, progress, strict=True)
     )
     if whole and (fault or policy.shipping_back != FAULT):

@@ -9,13 +9,14 @@ from tradepost.trade.checkout.earlier import Earlier
 from tradepost.trade.checkout.explaining import explain_order, explain_quote
 from tradepost.trade.checkout.jobs import sweeps
 from tradepost.trade.checkout.limits import limit_ids
-from tradepost.trade.checkout.model import Address, CheckoutView, Quote, QuotedOrder, Terms, Want
+from tradepost.trade.checkout.model import Address, CheckoutView, Placement, Quote, QuotedOrder, Terms, Want
 from tradepost.trade.checkout.place_order import claim_checkout, place_order
 from tradepost.trade.checkout.promoting import clean_campaign_codes
 from tradepost.trade.checkout.replacing import Replacement, place_replacement
 from tradepost.trade.checkout.repricing import Bought, Explained, Rules, bought, explain, quoted, reprice
 from tradepost.trade.checkout.sending import Wish
 from tradepost.trade.checkout.showing import CartPrices, PriceNow, price_cart, price_offers
+from tradepost.trade.checkout.tendering import StoredWish, find_part, place_funded
 from tradepost.trade.checkout.tokens import read_quote
 from tradepost.trade.checkout.views import find_checkout, list_checkouts
 
@@ -28,12 +29,14 @@ __all__ = [
     "Context",
     "Earlier",
     "Explained",
+    "Placement",
     "PriceNow",
     "Quote",
     "QuotedOrder",
     "Replacement",
     "Request",
     "Rules",
+    "StoredWish",
     "Sums",
     "Terms",
     "Want",
@@ -49,9 +52,11 @@ __all__ = [
     "explain_order",
     "explain_quote",
     "find_checkout",
+    "find_part",
     "limit_ids",
     "list_checkouts",
     "make_quote",
+    "place_funded",
     "place_order",
     "place_replacement",
     "price_cart",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -12,9 +13,9 @@ from tradepost.kernel.market import Market
 from tradepost.markets import market
 from tradepost.stability.switches import COUPONS_OFF, QUOTE_CACHE_ONLY, refusal_of
 from tradepost.trade.catalog import OfferView
-from tradepost.trade.checkout import rules, sending
+from tradepost.trade.checkout import gifts, rules, sending
 from tradepost.trade.checkout.context import Context
-from tradepost.trade.checkout.converting import price_converted
+from tradepost.trade.checkout.converting import Ask, price_converted
 from tradepost.trade.checkout.earlier import Asked
 from tradepost.trade.checkout.model import Address, Particulars, Placement, Quote, Want
 from tradepost.trade.checkout.placement import make_placement
@@ -27,9 +28,10 @@ from tradepost.trade.checkout.promoting import (
     offer_uncounted,
     refuse_unknown,
 )
+from tradepost.trade.checkout.tendering import StoredWish, find_part
 from tradepost.trade.checkout.tokens import quote_hash, read_quote, sign_quote
 from tradepost.trade.inventory import Demand
-from tradepost.trade.pricing import ADJUSTMENTS, no_adjustments
+from tradepost.trade.pricing import ADJUSTMENTS, GiftLine, no_adjustments
 from tradepost.trade.promotion import NOTHING_IN_FORCE, check_discount
 
 
@@ -38,7 +40,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `scope` is the party whose key this is; `request_hash` names the exact request, so that a repeat is known.
     `new_buyer` is a guest whose id was minted for this request: nothing can have been placed under it. `shipping` are
-    the methods chosen, by seller.
+    the methods chosen, by seller. `stored` is what of the total stored value shall pay; `method` then pays the rest.
     """
 
     scope: str
@@ -55,6 +57,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     codes: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     shipping: Mapping[str, str] = {}
+    stored: StoredWish | None = None
 
 
 async def make_quote(
@@ -85,7 +88,8 @@ async def make_quote(
     quote = await price_wants(context, where, wants, asker, scene, ttl_ms, wish)
     if where.region:
         quote = msgspec.structs.replace(quote, region=where.region)
-    return quote, sign_quote(sending.without_options(quote), context.secret)
+    kept = msgspec.structs.replace(quote, missed_gifts=()) if quote.missed_gifts else quote
+    return quote, sign_quote(sending.without_options(kept), context.secret)
 
 
 async def price_exchange(
@@ -118,7 +122,8 @@ async def accept_quote(context: Context, token: str, request: Request) -> Placem
     where = market(quote.market)
     rules.check_region(quote, request.address, where)
     sending.check_destination(quote, request.address, where)
-    return _placement(context, quote, where, request, quote_hash(token), quoted=True)
+    stored = 0 if request.stored is None else await find_part(context, quote, request.stored, request.method)
+    return _placement(context, quote, where, request, quote_hash(token), quoted=True, stored_minor=stored)
 
 
 async def accept_buy_now(
@@ -142,7 +147,8 @@ async def accept_buy_now(
         total_minor=request.total_minor,
         currency=request.currency,
     )
-    return _placement(context, quote, where, request, "", quoted=False)
+    stored = 0 if request.stored is None else await find_part(context, quote, request.stored, request.method)
+    return _placement(context, quote, where, request, "", quoted=False, stored_minor=stored)
 
 
 async def _refuse_sold_out(context: Context, wants: Sequence[Want], request: Request) -> None:
@@ -196,12 +202,13 @@ async def price_wants(
     if asker.codes or (context.campaigns is not None and context.campaigns.present is not NOTHING_IN_FORCE):
         sellers = {view.seller_id for view in views.values()}
         offered = await find_campaigns(context, where, scene, asker, wants, sellers)
-    ways = None
-    if wish.methods or any([view.shipping_version for view in views.values()]):
-        ways = await sending.find_ways(context, views, where, wish)
+    has_terms = wish.methods or any([view.shipping_version for view in views.values()])
+    ways = await sending.find_ways(context, views, where, wish) if has_terms else None
     gene, world = gene_of(asker.buyer_id), context.world
 
-    def make(offered: Offered | None, views: Mapping[str, OfferView] = views) -> Quote:
+    def make(
+        offered: Offered | None, given: tuple[GiftLine, ...] = (), views: Mapping[str, OfferView] = views
+    ) -> Quote:
         return rules.make_quote(
             wants,
             views,
@@ -214,18 +221,36 @@ async def price_wants(
             adjust=no_adjustments if context.switches.is_on(COUPONS_OFF) else None,
             offered=offered,
             ways=ways,
+            gifts=given,
         )
 
-    ask: Callable[[Offered | None], Quote] = make
+    given: tuple[GiftLine, ...] = ()
+    if offered is not None and offered.in_force.gifts and asker.counted:
+        given = await gifts.find_gifts(context, offered, where, scene, views)
+    ask: Ask = make
     try:
-        quote = make(offered)
+        quote = make(offered, given)
     except Refusal as refusal:
         ask = price_converted(context, where, views, refusal, make)
-        quote = ask(offered)
+        quote = ask(offered, given)
+    return await _within_limits(context, offered, where, given, quote, ask)
+
+
+async def _within_limits(
+    context: Context,
+    offered: Offered | None,
+    where: Market,
+    given: tuple[GiftLine, ...],
+    quote: Quote,
+    ask: Ask,
+) -> Quote:
+    """The quote without what is used up: campaigns of whose limits too little is left, and gifts that are gone."""
     if quote.limits and offered is not None:
         fewer = await leave_out_spent(context, offered, where, quote.limits)
         if fewer is not None:
-            return ask(fewer)
+            offered, quote = fewer, ask(fewer, given)
+    if given:
+        return await gifts.quote_in_stock(context, given, quote, partial(ask, offered))
     return quote
 
 
@@ -265,7 +290,14 @@ async def find_campaigns(
 
 
 def _placement(
-    context: Context, quote: Quote, where: Market, request: Request, hashed: str, *, quoted: bool
+    context: Context,
+    quote: Quote,
+    where: Market,
+    request: Request,
+    hashed: str,
+    *,
+    quoted: bool,
+    stored_minor: int = 0,
 ) -> Placement:
     _guard(context, quote)
     given = Particulars(
@@ -280,6 +312,7 @@ def _placement(
         quoted=quoted,
         new_buyer=request.new_buyer,
         at_ms=context.world.now_ms(),
+        stored_minor=stored_minor,
     )
     return make_placement(quote, where, context.terms, given)
 
@@ -287,7 +320,7 @@ def _placement(
 def _guard(context: Context, quote: Quote) -> None:
     """Raise `promotion.price_error` where campaigns together take more off than the market's guard lets pass."""
     if quote.priced.edition:
-        lines = [line for ordered in quote.orders for line in ordered.lines]
+        lines = [line for ordered in quote.orders for line in ordered.lines if line.gift is None]
         listed = sum([line.list_minor for line in lines])
         lowered = sum([change.amount_minor for line in lines for change in line.adjustments])
         check_discount(listed, listed + lowered, context.guard(quote.market))

@@ -17,8 +17,9 @@ from tradepost.trade.checkout import limits
 from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.converting import shown_in
 from tradepost.trade.checkout.filling import fill_up
+from tradepost.trade.checkout.gift_checks import check_gifts
 from tradepost.trade.checkout.rules import groups_of
-from tradepost.trade.pricing import list_price
+from tradepost.trade.pricing import GiftLine, goods_of, list_price
 from tradepost.trade.promotion import BasketLine, Campaign, Limits, Probe, StoredCampaign
 
 PROBES_MAX = 1_000
@@ -42,8 +43,8 @@ async def publish_campaign(
 ) -> StoredCampaign:
     """Put the newest rules of a campaign in force. Doing it again completes what a crash left undone.
 
-    Raises `promotion.campaign_unknown`, `.campaign_invalid`, `.price_error`, `.limit_lowered`, `.code_taken`,
-    `.too_many_active`, `state.conflict`, `version.conflict`.
+    Raises `promotion.campaign_unknown`, `.campaign_invalid`, `.gift_unfit`, `.price_error`, `.limit_lowered`,
+    `.code_taken`, `.too_many_active`, `state.conflict`, `version.conflict`.
     """
     db, shard = context.db, context.db.shard_of(promotion.GENE)
     stored = await db.read(shard, promotion.find_campaign, campaign_id, seller_id)
@@ -107,9 +108,12 @@ def tasks(db: Storage, world: World) -> list[Task]:
 async def check_prices(context: Context, campaign: Campaign) -> None:
     """Refuse a campaign under which some good would cost what looks like a mistake: `promotion.price_error`.
 
-    Looks at the goods it names or that its markets show, at most 1,000; beyond that placing has its own guard.
+    And one whose gifts cannot be given: `promotion.gift_unfit`. Looks at the goods it names or that its markets show,
+    at most 1,000; beyond that placing has its own guard.
     """
+    await check_gifts(context, campaign)
     now_ms = context.world.now_ms()
+    gifts = await _gifts(context, campaign)
     usual = promotion.usual_prices(await _sales(context, campaign.currency))
     for where in _markets(campaign):
         moment = max(now_ms, campaign.from_ms)
@@ -120,10 +124,21 @@ async def check_prices(context: Context, campaign: Campaign) -> None:
             if where.code in offer.markets and (unit := list_price(offer, where, moment)) is not None
         ]
         errors = promotion.find_price_errors(
-            campaign, probes, context.guard(where.code), market=where.code, at_ms=now_ms
+            campaign,
+            probes,
+            context.guard(where.code),
+            market=where.code,
+            at_ms=now_ms,
+            gifts=goods_of(gifts, where, moment, campaign.scenes[0] if campaign.scenes else "", ()),
         )
         if errors:
             raise promotion.refuse_price_errors(errors)
+
+
+async def _gifts(context: Context, campaign: Campaign) -> tuple[GiftLine, ...]:
+    wanted = [(gift.offer_id, gift.quantity) for gift in promotion.gifts_of(campaign)]
+    offers = await context.book.get([offer_id for offer_id, _ in wanted]) if wanted else {}
+    return tuple([GiftLine(offer=offers[name], quantity=units) for name, units in wanted if name in offers])
 
 
 def _markets(campaign: Campaign) -> list[Market]:
@@ -181,5 +196,7 @@ def newest_sales(tx: Tx, currency: str) -> list[tuple[str, int]]:
 def _unit_prices(found: Iterable[orders.Order]) -> Iterable[tuple[str, int]]:
     for order in found:
         for line in order.body.lines:
+            if line.gift is not None:  # nobody's price
+                continue
             paid = line.list_minor + sum(change.amount_minor for change in line.adjustments)
             yield line.offer_id, paid * PRICE_SCALE // line.quantity

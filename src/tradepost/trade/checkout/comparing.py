@@ -129,7 +129,8 @@ def _same_lines(basket: Bought, priced: Priced) -> bool:
         for place, line in zip(portion.places, portion.lines, strict=True)
     )
     shipping = {portion.seller_id: portion.shipping_minor for portion in basket.portions}
-    return [total for _, total in lines] == [line.total_minor for line in priced.lines] and shipping == {
+    now = [line.total_minor for line in (*priced.lines, *priced.gifts)]
+    return [total for _, total in lines] == now and shipping == {
         charge.seller_id: charge.amount_minor for charge in priced.shipping
     }
 
@@ -141,7 +142,7 @@ def _given(basket: Bought) -> tuple[Counter[str], Counter[str]]:
 
 
 def _gives(priced: Priced) -> tuple[Counter[str], Counter[str]]:
-    changes = [change for line in priced.lines for change in line.adjustments]
+    changes = [change for line in (*priced.lines, *priced.gifts) for change in line.adjustments]
     return _count((change.funder, change.campaign_id, change.amount_minor) for change in changes)
 
 

@@ -19,11 +19,13 @@ from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.model import Quote, QuotedOrder
 from tradepost.trade.checkout.promoting import Offered
 from tradepost.trade.orders import Conversion, OrderLine
-from tradepost.trade.pricing import FrozenRate, Rates, convert_currency, quote_price, rates_in_force
+from tradepost.trade.pricing import FrozenRate, GiftLine, Rates, convert_currency, quote_price, rates_in_force
 
 PPM = 1_000_000
-Make = Callable[[Offered | None, Mapping[str, OfferView]], Quote]
-"""Price a basket under these campaigns, with these offers."""
+Ask = Callable[[Offered | None, tuple[GiftLine, ...]], Quote]
+"""Price a basket under these campaigns, with what they may give."""
+Make = Callable[[Offered | None, tuple[GiftLine, ...], Mapping[str, OfferView]], Quote]
+"""The same, with these offers."""
 
 
 def shown_in(context: Context, offers: Mapping[str, OfferView], where: Market) -> Mapping[str, OfferView]:
@@ -77,7 +79,7 @@ def _within(window: PriceWindow, rate: FrozenRate) -> PriceWindow:
 
 def price_converted(
     context: Context, where: Market, views: Mapping[str, OfferView], refusal: Refusal, make: Make
-) -> Callable[[Offered | None], Quote]:
+) -> Ask:
     """How to price a basket of which an offer has no price here: with converted ones, frozen into the quote.
 
     Raises the refusal itself where no offer of the basket is sold converted, `fx.*` where no rate holds.
@@ -92,9 +94,9 @@ def price_converted(
         convert = convert_offer if unpriced else _shown
         converted[offer_id] = convert(view, where, rates, at_ms)
 
-    def again(offered: Offered | None) -> Quote:
+    def again(offered: Offered | None, given: tuple[GiftLine, ...]) -> Quote:
         segments = offered.facts.segments if offered is not None else ()
-        return freeze_rates(make(offered, converted), views, where, rates, segments)
+        return freeze_rates(make(offered, given, converted), views, where, rates, segments)
 
     return again
 
@@ -123,7 +125,10 @@ def _freeze(
     rates: Rates,
     segments: tuple[str, ...],
 ) -> QuotedOrder:
-    own = [_own_price(line, views[line.offer_id], quote, where, segments) for line in ordered.lines]
+    own = [
+        0 if line.gift is not None else _own_price(line, views[line.offer_id], quote, where, segments)
+        for line in ordered.lines
+    ]
     sold = {
         views[line.offer_id].convert_from for line, price in zip(ordered.lines, own, strict=True) if price
     }

@@ -11,6 +11,7 @@ from tradepost.trade.orders import (
     NO_CAMPAIGNS,
     NO_SENDING,
     Conversion,
+    MissedGift,
     NewOrder,
     OrderLine,
     PricedUnder,
@@ -122,7 +123,8 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A priced promise with a deadline. Ids are minted with it, so placing it twice names the same orders.
 
     `limits` are the uses of campaigns that placing it takes, `priced` what decided its discounts, `region` where the
-    goods go when that decided the tax, `destination` what of it decided the shipping.
+    goods go when that decided the tax, `destination` what of it decided the shipping. `missed_gifts` were earned and
+    cannot be had: shown with a new quote, and no part of its token.
     """
 
     checkout_id: str
@@ -142,6 +144,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priced: PricedUnder = NO_CAMPAIGNS
     region: str = ""
     destination: Destination = NOWHERE
+    missed_gifts: tuple[MissedGift, ...] = ()
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -172,7 +175,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Particulars(msgspec.Struct, frozen=True, kw_only=True):
-    """What the request adds to the quote: where to, how it is paid, and under which key it is placed."""
+    """What the request adds to the quote: where to, how it is paid, and under which key it is placed.
+
+    `stored_minor` of the total is paid with the buyer's stored value, the rest by `method`.
+    """
 
     address: dict[str, str]
     email: str
@@ -185,6 +191,19 @@ class Particulars(msgspec.Struct, frozen=True, kw_only=True):
     quoted: bool
     new_buyer: bool
     at_ms: int
+    stored_minor: int = 0
+
+
+class PromisedGift(msgspec.Struct, frozen=True, array_like=True):
+    """A gift's line of an order to be placed: what it takes of the stock and counts in its campaign's budget."""
+
+    order_id: str
+    line_no: int
+    sku_id: str
+    pool: str
+    quantity: int
+    campaign_id: str
+    list_minor: int
 
 
 class Placement(msgspec.Struct, frozen=True, array_like=True):
@@ -207,6 +226,7 @@ class Placement(msgspec.Struct, frozen=True, array_like=True):
     intent: NewIntent | None
     body: bytes
     limits: tuple[LimitUse, ...] = ()
+    gifts: tuple[PromisedGift, ...] = ()
 
 
 class Placed(msgspec.Struct, frozen=True, array_like=True):
@@ -226,8 +246,11 @@ class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
     total_minor: int
 
 
-class CheckoutView(msgspec.Struct, frozen=True, kw_only=True):
-    """A placed checkout: kept as its row's body, answered to the buyer, the same at every replay."""
+class CheckoutView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A placed checkout: kept as its row's body, answered to the buyer, the same at every replay.
+
+    `missed_gifts` were quoted and sold out before it was placed.
+    """
 
     checkout_id: str
     buyer_id: str
@@ -239,3 +262,4 @@ class CheckoutView(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[OrderSummary, ...]
     payment_id: str
     placed_at_ms: int
+    missed_gifts: tuple[MissedGift, ...] = ()

@@ -13,7 +13,7 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.trade import inventory
-from tradepost.trade.checkout import placing, redeeming, store
+from tradepost.trade.checkout import forgoing, placing, redeeming, store
 from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.model import PLACED, TOMBSTONE, CheckoutView, Placed, Placement
 from tradepost.trade.checkout.placement import refuse_expired
@@ -21,19 +21,28 @@ from tradepost.trade.checkout.views import decode_view, find_checkout
 
 UNSETTLED = ("storage.unavailable", "storage.overloaded")
 """Refusals after which the same request is to be repeated: its holds stay until their deadline."""
-CONTENDED = ("inventory.contended", "version.conflict")
+CONTENDED = ("inventory.contended", "version.conflict", "stored.too_little")
 """Another writer was quicker, nothing was decided: a quote is placed again under its ids, so they are not buried.
+Nor are they when stored value does not suffice: the buyer pays the rest another way.
 Buying now mints new ids at each try; holds of the old ones would only be in its own way."""
 
 
 async def place_order(context: Context, placement: Placement) -> tuple[CheckoutView, bool]:
     """The checkout that stands for this placement, and whether an earlier request had placed it.
 
-    Raises the refusals of stock, limits, risk and idempotency; then nothing was changed.
+    A gift that sold out since the quote is left out, and the answer says so. Raises the refusals of stock, limits, risk
+    and idempotency; then nothing was changed.
     """
-    if placement.limits:
-        return await redeeming.place_limited(context, placement, _place)
-    return await _place(context, placement)
+    while True:
+        try:
+            if placement.limits:
+                return await redeeming.place_limited(context, placement, _place)
+            return await _place(context, placement)
+        except Refusal as refusal:
+            fewer = forgoing.without_refused(placement, refusal) if placement.gifts else None
+            if fewer is None:
+                raise
+            placement = fewer
 
 
 async def _place(context: Context, placement: Placement) -> tuple[CheckoutView, bool]:
@@ -47,7 +56,7 @@ async def _place(context: Context, placement: Placement) -> tuple[CheckoutView, 
         placed = await context.db.batch(home, placing.PLACE, placement)
     else:
         placed = await _place_across(
-            context, placement, home, redeeming.limits_first(context, placement, shards)
+            context, placement, home, redeeming.hold_order(context, placement, shards)
         )
     if not placed.replayed:
         return decode_view(placement.body), False
@@ -78,6 +87,8 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
     except Refusal as refusal:
         if redeeming.is_of_limit(refusal) and (not held or refusal.code == "inventory.sku_unknown"):
             raise  # nobody was told: tried again under the same ids, under which what is held already stays held
+        if placement.gifts and _may_forgo(context, placement, refusal, held):
+            raise
         known = not is_unsettled(refusal.code, placement.quoted)
         stands = known and await _give_up(context, placement, home, held)
         if stands and refusal.code != "idempotency.key_reused":
@@ -90,7 +101,11 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
         if redeeming.is_of_limit(refusal):
             raise redeeming.refuse_contended(refusal) from refusal
         raise
-    if placed.replayed and placement.limits and placed.checkout_id == placement.checkout_id:
+    if (
+        placed.replayed
+        and (placement.limits or placement.gifts)
+        and placed.checkout_id == placement.checkout_id
+    ):
         await redeeming.release_strays(context, placement, home)
     if placed.checkout_id != placement.checkout_id:
         await _give_up(context, placement, home, held)
@@ -99,6 +114,18 @@ async def _place_across(context: Context, placement: Placement, home: int, shard
     confirmed = inventory.Confirmed(placement.checkout_id, genes)
     await asyncio.gather(*[_confirm(context, shard, confirmed) for shard in held])
     return placed
+
+
+def _may_forgo(context: Context, placement: Placement, refusal: Refusal, held: Sequence[int]) -> bool:
+    """Whether the same ids may be tried without a gift: then nothing that is held already is asked for otherwise."""
+    fewer = forgoing.without_refused(placement, refusal)
+    if fewer is None:
+        return False
+    return all(_demands_on(context, fewer, shard) == _demands_on(context, placement, shard) for shard in held)
+
+
+def _demands_on(context: Context, placement: Placement, shard: int) -> list[inventory.Demand]:
+    return [one for one in placement.hold.demands if context.db.shard_of(gene_of(one.sku_id)) == shard]
 
 
 def is_unsettled(code: str, quoted: bool) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tradepost.kernel.errors import Refusal
@@ -13,11 +15,13 @@ from tradepost.trade.checkout.model import (
     OrderSummary,
     Particulars,
     Placement,
+    PromisedGift,
     Quote,
     QuotedOrder,
     Terms,
 )
 from tradepost.trade.inventory import Demand, HoldRequest
+from tradepost.trade.pricing import Adjustment
 
 _encode = msgspec.json.Encoder().encode
 PROMOTIONS = "platform:promotions"
@@ -69,9 +73,27 @@ def make_placement(quote: Quote, market: Market, terms: Terms, given: Particular
                 for ordered, number in zip(quote.orders, numbers, strict=True)
             ]
         ),
-        intent=_intent(quote, _provider(terms, given), capture, given) if quote.total_minor else None,
+        intent=_funded_intent(quote, terms, capture, given) if quote.total_minor else None,
         body=_encode(_view(quote, numbers, given.at_ms)),
         limits=quote.limits,
+        gifts=tuple(
+            [
+                PromisedGift(
+                    ordered.order_id,
+                    line.line_no,
+                    line.components[0].sku_id,
+                    line.pool,
+                    sum([part.quantity for part in line.components]) * line.quantity,
+                    line.gift.campaign_id,
+                    line.list_minor,
+                )
+                for ordered in quote.orders
+                for line in ordered.lines
+                if line.gift is not None
+            ]
+        )
+        if quote.priced.edition
+        else (),
     )
 
 
@@ -188,6 +210,18 @@ def _provider(terms: Terms, given: Particulars) -> str:
     return payments.STORED_VALUE if given.method == payments.STORE_CREDIT else terms.provider
 
 
+def _funded_intent(quote: Quote, terms: Terms, capture: str, given: Particulars) -> payments.NewIntent:
+    """The intent, and which part of it the buyer's stored value pays. Where that is all, nobody else is asked."""
+    intent = _intent(quote, _provider(terms, given), capture, given)
+    if not given.stored_minor:
+        return intent
+    if given.stored_minor == intent.amount_minor:
+        intent = msgspec.structs.replace(
+            intent, provider=payments.STORED_VALUE, method=payments.STORE_CREDIT, confirm=True
+        )
+    return payments.share_stored(intent, given.stored_minor)
+
+
 def _intent(quote: Quote, provider: str, capture: str, given: Particulars) -> payments.NewIntent:
     return payments.NewIntent(
         payment_id=quote.payment_id,
@@ -207,7 +241,7 @@ def _intent(quote: Quote, provider: str, capture: str, given: Particulars) -> pa
 
 
 def _portion(ordered: QuotedOrder, market: str, capture: str) -> payments.Portion:
-    by_line = ordered.lines if capture == orders.ON_SHIPMENT else ()
+    by_line = capture == orders.ON_SHIPMENT
     return payments.Portion(
         order_id=ordered.order_id,
         seller_id=ordered.seller_id,
@@ -215,22 +249,27 @@ def _portion(ordered: QuotedOrder, market: str, capture: str) -> payments.Portio
         fee_minor=ordered.fee_minor,
         tax_minor=ordered.tax_minor,
         market=market,
-        lines=tuple(
-            [payments.PortionLine(line.line_no, line.quantity, line.total_minor) for line in by_line]
-        ),
-        funded=_funded(ordered),
+        lines=portion_lines(ordered.lines) if by_line else (),
+        funded=funded_of(ordered.lines, ordered.shipping_adjustments),
     )
 
 
-def _funded(ordered: QuotedOrder) -> tuple[payments.Funding, ...]:
+def portion_lines(lines: Sequence[orders.OrderLine]) -> tuple[payments.PortionLine, ...]:
+    """Lines as a payment taken at shipment knows them."""
+    return tuple([payments.PortionLine(line.line_no, line.quantity, line.total_minor) for line in lines])
+
+
+def funded_of(
+    lines: Sequence[orders.OrderLine], shipping_adjustments: Sequence[Adjustment]
+) -> tuple[payments.Funding, ...]:
     """What others than the seller pay of an order's price. What no creator is named for is the platform's."""
     sums: dict[str, int] = {}
-    for line in ordered.lines:
+    for line in lines:
         for adjustment in line.adjustments:
             if adjustment.funder != "seller":
                 account = _account_of(adjustment.funder, line.creator_id)
                 sums[account] = sums.get(account, 0) - adjustment.amount_minor
-    for adjustment in ordered.shipping_adjustments:
+    for adjustment in shipping_adjustments:
         if adjustment.funder != "seller":
             sums[PROMOTIONS] = sums.get(PROMOTIONS, 0) - adjustment.amount_minor
     return tuple([payments.Funding(account, amount) for account, amount in sums.items() if amount])

@@ -119,7 +119,8 @@ def _settled(items: Sequence[Placement], answers: Sequence[Answer | None]) -> li
 
 
 def _known(tx: Tx, items: Sequence[Placement]) -> tuple[list[Answer | None], list[int]]:
-    """What is decided before stock is touched: replays, reused keys, tombstones, risk. None goes on.
+    """What is decided before stock is touched: replays, reused keys, tombstones, risk, and stored
+    value that does not suffice. None goes on.
 
     Also the places of items that were refused because of others in this batch, which stock may still refuse.
     """
@@ -129,6 +130,8 @@ def _known(tx: Tx, items: Sequence[Placement]) -> tuple[list[Answer | None], lis
     limited = [item for item in items if item.risk.orders_max and not item.new_buyer]
     since_ms = min((item.at_ms - item.risk.window_ms for item in limited), default=0)
     placed = store.count_since(tx, list({item.buyer_id for item in limited}), since_ms) if limited else {}
+    funded = [item.intent for item in items if item.intent is not None and item.intent.stored_minor]
+    purse = payments.open_purse(tx, funded) if funded else None
     answers: list[Answer | None] = []
     hasty: list[int] = []
     coming: dict[str, int] = {}
@@ -136,6 +139,8 @@ def _known(tx: Tx, items: Sequence[Placement]) -> tuple[list[Answer | None], lis
         ahead = coming.get(item.buyer_id, 0)
         count = placed.get(item.buyer_id, 0) + ahead
         answer = _decide(item, keys.get((item.scope, item.key)), stands.get(item.checkout_id), count)
+        if answer is None and purse is not None and item.intent is not None and item.intent.stored_minor:
+            answer = purse.refuse_or_take(item.intent)
         if answer is None:
             coming[item.buyer_id] = ahead + 1
         elif ahead and isinstance(answer, Refusal):

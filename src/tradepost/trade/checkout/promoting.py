@@ -318,7 +318,7 @@ def uses_in(
         campaign = offered.in_force.by_id[use.campaign_id]
         if not promotion.is_limited(campaign):
             continue
-        lines = [line for line in priced.lines if _has(line.adjustments, use.campaign_id)]
+        lines = [line for line in (*priced.lines, *priced.gifts) if _has(line.adjustments, use.campaign_id)]
         sellers = [line.seller_id for line in lines]
         sellers += [one.seller_id for one in priced.shipping if _has(one.adjustments, use.campaign_id)]
         bounds = limits_of(campaign)
@@ -346,6 +346,8 @@ def check_codes_used(
 ) -> None:
     """Raise `promotion.code_not_applicable` for a code that gave nothing; `explain` gives the verdicts, when asked."""
     used = {use.campaign_id for use in outcome.uses} if outcome is not None else set()
+    if outcome is not None:  # a gift that is sold out was earned all the same
+        used |= {gift.campaign_id for gift in outcome.gifts if gift.missing}
     for code in offered.priced.codes:
         campaign = offered.in_force.by_code[code]
         if campaign.campaign_id in used:

@@ -127,12 +127,14 @@ def with_buckets(placement: Placement, chosen: dict[LimitUse, int]) -> Placement
     )
 
 
-def limits_first(context: Context, placement: Placement, shards: Iterable[int]) -> list[int]:
-    """Shards in the order they are asked to hold: those of limits first, so that a dry bucket costs nothing."""
-    if not placement.limits:
+def hold_order(context: Context, placement: Placement, shards: Iterable[int]) -> list[int]:
+    """Shards in the order they are asked to hold: those of gifts first, which the order can do without, then those of
+    limits, so that a dry bucket costs nothing."""
+    if not placement.limits and not placement.gifts:
         return sorted(shards)
     limited = {context.db.shard_of(gene_of(demand.sku_id)) for demand in _limit_demands(placement)}
-    return sorted(shards, key=lambda shard: (shard not in limited, shard))
+    given = {context.db.shard_of(gene_of(gift.sku_id)) for gift in placement.gifts}
+    return sorted(shards, key=lambda shard: (shard not in given, shard not in limited, shard))
 
 
 def is_of_limit(refusal: Refusal) -> bool:
@@ -151,11 +153,23 @@ def refuse_contended(refusal: Refusal) -> Refusal:
 
 
 async def release_strays(context: Context, placement: Placement, home: int) -> None:
-    """Give back what a twin of this quote took from other buckets than the order that stands."""
+    """Give back what a twin of this quote took from other buckets than the order that stands, and gifts it lacks."""
     order_ids = [order.order_id for order in placement.orders]
     standing = await context.db.read(home, orders.orders_by_ids, order_ids)
     kept = {(order.order_id, one.limit_id) for order in standing for one in order.body.redemptions}
-    strays = [d for d in _limit_demands(placement) if (d.owner_id, d.sku_id) not in kept]
+    kept |= {
+        (order.order_id, part.sku_id)
+        for order in standing
+        for line in order.body.lines
+        for part in line.components
+    }
+    given = {(gift.order_id, gift.sku_id) for gift in placement.gifts}
+    strays = [
+        d
+        for d in placement.hold.demands
+        if (d.sku_id.startswith(PREFIX) or (d.owner_id, d.sku_id) in given)
+        and (d.owner_id, d.sku_id) not in kept
+    ]
     for demand in strays:
         claim = inventory.Claim(
             owner_id=demand.owner_id,

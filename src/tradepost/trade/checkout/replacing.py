@@ -100,6 +100,7 @@ def _same(order: Order, asked: Replacement, at_ms: int) -> Quote:
                 fee_bps=0,
                 fee_minor=0,
                 limit_per_buyer=0,
+                gift=None,
             )
         )
     bare = Quote(

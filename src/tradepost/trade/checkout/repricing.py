@@ -15,6 +15,7 @@ from tradepost.trade.orders import Order, OrderLine, PricedUnder
 from tradepost.trade.pricing import (
     Adjustment,
     BuyerFacts,
+    GiftLine,
     Priced,
     PriceLine,
     Promotions,
@@ -25,7 +26,10 @@ from tradepost.trade.promotion import Campaign, Edition, InForce, Policy, Verdic
 
 
 class Portion(msgspec.Struct, frozen=True, kw_only=True):
-    """One seller's part of a basket as it stands: its lines, where they stood, and what its parcels cost."""
+    """One seller's part of a basket as it stands: its lines, where they stood, and what its parcels cost.
+
+    `missed` are gifts that decided with the others what the rules gave, and sold out before the order was placed.
+    """
 
     seller_id: str
     lines: tuple[OrderLine, ...]
@@ -34,6 +38,7 @@ class Portion(msgspec.Struct, frozen=True, kw_only=True):
     tax_minor: int
     shipping_minor: int
     shipping_adjusted_minor: int
+    missed: tuple[OrderLine, ...] = ()
 
 
 class Bought(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +118,7 @@ def bought(orders: Sequence[Order]) -> Bought:
                 tax_minor=order.body.tax_minor,
                 shipping_minor=order.body.shipping_minor,
                 shipping_adjusted_minor=_campaigns_gave(order.body.shipping_adjustments),
+                missed=order.body.missed_gifts,
             )
             for order in orders
         ),
@@ -164,19 +170,21 @@ def quoted(quote: Quote) -> Bought:
 def reprice(basket: Bought, where: Market, rules: Rules, *, explain: bool = False) -> Priced:
     """What the basket costs under these rules, at its moment, with its list prices and its parcels' rates.
 
-    With `explain` the outcome has a verdict on every rule. Raises KeyError when its edition is not among the rules.
+    Gifts are given as far as they were then: a draft gives none that the basket had not. With `explain` the outcome has
+    a verdict on every rule. Raises KeyError when its edition is not among the rules.
     """
     where = where.destined(basket.country, basket.region)
     pairs = sorted(
         (place, line, portion.seller_id)
         for portion in basket.portions
         for place, line in zip(portion.places, portion.lines, strict=True)
+        if line.gift is None
     )
     rates = {portion.seller_id: _rate(portion, where) for portion in basket.portions}
     strategy = rules.strategy(basket.priced.edition, policy_of(where), basket.priced.without)
     if strategy is not None and explain:
         strategy = strategy.explained()
-    return price(
+    priced = price(
         [_price_line(line, seller_id, where) for _, line, seller_id in pairs],
         where,
         basket.at_ms,
@@ -190,7 +198,37 @@ def reprice(basket: Bought, where: Market, rules: Rules, *, explain: bool = Fals
             segments=basket.priced.segments, first_order=basket.priced.first_order, unlocked=rules.unlocked
         ),
         lines_max=len(pairs),
+        gifts=_gifts(basket, where),
     )
+    return _without_missed(basket, priced) if priced.gifts else priced
+
+
+def _gifts(basket: Bought, where: Market) -> tuple[GiftLine, ...]:
+    """The goods that were given, and those that would have been."""
+    found = {
+        (line.offer_id, line.quantity): _price_line(line, portion.seller_id, where).offer
+        for portion in basket.portions
+        for line in (*portion.lines, *portion.missed)
+        if line.gift is not None
+    }
+    return tuple([GiftLine(offer=offer, quantity=quantity) for (_, quantity), offer in found.items()])
+
+
+def _without_missed(basket: Bought, priced: Priced) -> Priced:
+    """The prices without the gifts that nobody got."""
+    missed = {
+        (line.gift.campaign_id, line.gift.code)
+        for portion in basket.portions
+        for line in portion.missed
+        if line.gift is not None
+    }
+    units = [one for one in (priced.outcome.gifts if priced.outcome is not None else ()) if one.is_line]
+    kept = [
+        line
+        for one, line in zip(units, priced.gifts, strict=True)
+        if (one.campaign_id, one.code) not in missed
+    ]
+    return msgspec.structs.replace(priced, gifts=tuple(kept))
 
 
 def _rate(portion: Portion, where: Market) -> int:
@@ -259,10 +297,14 @@ def explain(basket: Bought, where: Market, rules: Rules) -> Explained:
     priced = reprice(basket, where, rules, explain=True)
     verdicts = priced.outcome.verdicts if priced.outcome is not None else ()
     applied = tuple(verdict for verdict in verdicts if verdict.applied)
-    titles = {
-        place: line.title
+    stood = sorted(
+        (line.gift is not None, place, line.title)
         for one in basket.portions
         for place, line in zip(one.places, one.lines, strict=True)
+    )
+    titles = {  # gifts come last, in the order they are given
+        line.line_no: title
+        for line, (_, _, title) in zip((*priced.lines, *priced.gifts), stood, strict=False)
     }
     return Explained(
         name=basket.name,
@@ -273,7 +315,7 @@ def explain(basket: Bought, where: Market, rules: Rules) -> Explained:
             LineReasons(
                 place=line.line_no,
                 offer_id=line.offer_id,
-                title=titles[sorted(titles)[line.line_no - 1]],
+                title=titles.get(line.line_no, ""),
                 quantity=line.quantity,
                 list_minor=line.list_minor,
                 total_minor=line.total_minor,
@@ -281,7 +323,7 @@ def explain(basket: Bought, where: Market, rules: Rules) -> Explained:
                     [(one, one.lines[line.line_no]) for one in applied if line.line_no in one.lines]
                 ),
             )
-            for line in priced.lines
+            for line in (*priced.lines, *priced.gifts)
         ),
         applied=applied,
         refused=tuple(verdict for verdict in verdicts if not verdict.applied),

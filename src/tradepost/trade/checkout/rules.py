@@ -10,6 +10,8 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.market import Market
 from tradepost.trade import orders, pricing, shipping, tax
 from tradepost.trade.catalog import OfferView
+from tradepost.trade.checkout.freezing import SELLABLE, freeze
+from tradepost.trade.checkout.gifts import with_gifts
 from tradepost.trade.checkout.model import (
     Address,
     Quote,
@@ -21,7 +23,6 @@ from tradepost.trade.checkout.sending import Shipments, Ways
 
 SHOP_SCENE = "shop"
 CONTENT_SCENE = "content"
-SELLABLE = ("ACTIVE", "ACTIVE")
 _NOBODY = pricing.BuyerFacts()
 
 
@@ -64,11 +65,12 @@ def make_quote(
     adjust: pricing.Adjust | None = None,
     offered: Offered | None = None,
     ways: Ways | None = None,
+    gifts: Sequence[pricing.GiftLine] = (),
 ) -> Quote:
     """Price the lines at this moment and freeze them per seller, in order of each seller's first line.
 
-    `mint(kind)` gives ids on the buyer's gene. `offered` are the campaigns this buyer may use, `ways` the terms of
-    sellers who have some. Raises the refusals of offers, pricing, codes and shipping.
+    `mint(kind)` gives ids on the buyer's gene. `offered` are the campaigns this buyer may use, `gifts` what they may
+    give, `ways` the terms of sellers who have some. Raises the refusals of offers, pricing, codes and shipping.
     """
     offers = [_sellable(views.get(want.offer_id), want, index) for index, want in enumerate(wants)]
     to_price = _to_price(wants, offers, market, offered)
@@ -89,6 +91,7 @@ def make_quote(
             lines_max=len(wants),
             send=None if shipments is None else shipments.price,
             traced=False,
+            gifts=gifts,
         )
 
     priced = ask(adjust if offered is None else offered.strategy)
@@ -97,6 +100,8 @@ def make_quote(
     quote = _quote(
         offers, priced, market, offered, buyer_id=buyer_id, scene=scene, at_ms=at_ms, ttl_ms=ttl_ms, mint=mint
     )
+    if gifts and priced.outcome is not None:
+        quote = with_gifts(quote, priced, gifts)
     return quote if shipments is None else shipments.onto(quote)
 
 
@@ -196,7 +201,7 @@ def _by_seller(
     for offer, line in zip(offers, priced, strict=True):
         owned = lines.setdefault(offer.seller_id, [])
         owned.append(
-            _freeze(offer, line, len(owned) + 1, offer.floors.get(currency, 0) if offer.floors else 0)
+            freeze(offer, line, len(owned) + 1, offer.floors.get(currency, 0) if offer.floors else 0)
         )
     return lines
 
@@ -222,39 +227,6 @@ def _sellable(offer: OfferView | None, want: Want, index: int) -> OfferView:
             },
         )
     return offer
-
-
-def _freeze(offer: OfferView, line: pricing.PricedLine, line_no: int, floor_minor: int) -> orders.OrderLine:
-    """What the offer says, then what pricing said: a call with over 15 keywords makes a dictionary, two do not."""
-    goods = orders.OrderLine(
-        line_no=line_no,
-        offer_id=offer.offer_id,
-        offer_version=offer.version,
-        sku_id=offer.sku_id,
-        sku_code=offer.sku_code,
-        product_id=offer.product_id,
-        title=offer.title,
-        quantity=line.quantity,
-        unit_price_e4=line.unit_price_e4,
-        list_minor=line.list_minor,
-        total_minor=line.total_minor,
-        pool=offer.pool,
-        limit_per_buyer=offer.limit_per_buyer,
-        components=tuple([orders.StockItem(part.sku_id, part.quantity) for part in offer.components]),
-    )
-    return msgspec.structs.replace(
-        goods,
-        adjustments=line.adjustments,
-        tax_minor=line.tax_minor,
-        tax_rate_bps=line.tax_rate_bps,
-        tax_category=line.tax_category,
-        content_id=line.content_id,
-        creator_id=line.creator_id,
-        fee_bps=line.fee_bps,
-        fee_minor=line.fee_minor,
-        floor_minor=floor_minor,
-        groups=offer.groups,
-    )
 
 
 def _quoted_order(

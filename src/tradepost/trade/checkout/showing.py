@@ -19,6 +19,7 @@ from tradepost.trade.checkout import rules, sending
 from tradepost.trade.checkout.buy import find_campaigns, price_wants
 from tradepost.trade.checkout.context import Context
 from tradepost.trade.checkout.converting import shown_in
+from tradepost.trade.checkout.freezing import SELLABLE
 from tradepost.trade.checkout.model import Quote, Want
 from tradepost.trade.checkout.promoting import Asker, Offered
 from tradepost.trade.promotion import Adjustment, Campaign, RuleClass
@@ -231,7 +232,7 @@ def _is_buyable(
     offer = views.get(want.offer_id)
     return (
         offer is not None
-        and (offer.state, offer.seller_state) == rules.SELLABLE
+        and (offer.state, offer.seller_state) == SELLABLE
         and where.code in offer.markets
         and 0 < want.quantity <= (offer.quantity_max or pricing.QUANTITY_MAX)
         and pricing.list_price(

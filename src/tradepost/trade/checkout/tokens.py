@@ -7,6 +7,8 @@ import binascii
 import functools
 import hashlib
 import hmac
+import operator
+import types
 import typing
 import zlib
 from typing import Any
@@ -35,7 +37,9 @@ def _wire_type(known: Any) -> Any:
     inner = typing.get_args(known)
     if not inner:
         return known
-    return typing.get_origin(known)[tuple([one if one is Ellipsis else _wire_type(one) for one in inner])]
+    wired = tuple([one if one is Ellipsis else _wire_type(one) for one in inner])
+    origin = typing.get_origin(known)
+    return functools.reduce(operator.or_, wired) if origin is types.UnionType else origin[wired]
 
 
 @functools.cache

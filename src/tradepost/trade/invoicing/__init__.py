@@ -11,10 +11,10 @@ from tradepost.trade.invoicing.api import (
     legal_party,
     not_found,
 )
-from tradepost.trade.invoicing.arithmetic import check_ubl
+from tradepost.trade.invoicing.arithmetic import check_ubl, to_ubl
 from tradepost.trade.invoicing.model import Invoice, InvoiceLine, LegalParty, TaxSubtotal
 from tradepost.trade.invoicing.react import issue, tasks
-from tradepost.trade.invoicing.ubl import to_ubl, unit_price
+from tradepost.trade.invoicing.ubl import unit_price
 
 __all__ = [
     "Invoice",

@@ -70,9 +70,9 @@ def draft_invoice(order: Order, seller: LegalParty, market: Market, invoice_id: 
         issued_at_ms=at_ms,
         issued_on=local_date(at_ms, market),
         supplied_on=local_date(at_ms, market),
-        seller=seller,
-        buyer=_buyer(order),
-        lines=tuple(lines),
+        seller=replace(seller, country=seller.country or market.code[:2]),
+        buyer=_buyer(order, market),
+        lines=tuple(_untaxed(lines, seller)),
         subtotals=(),
         net_minor=0,
         tax_minor=0,
@@ -90,14 +90,17 @@ def tax_name(market: Market) -> str:
     )
 
 
-def _buyer(order: Order) -> LegalParty:
+def _buyer(order: Order, market: Market) -> LegalParty:
     address = order.body.address
-    known = {
-        name: address[name] for name in ("line1", "line2", "city", "postcode", "country") if name in address
-    }
+    known = {name: address[name] for name in ("line1", "line2", "city", "postcode") if name in address}
+    country = address.get("country") or market.code[:2]
     region = address.get("region") or address.get("state") or ""
     return LegalParty(
-        name=address.get("name") or order.buyer_id, email=order.body.email, region=region, **known
+        name=address.get("name") or order.buyer_id,
+        email=order.body.email,
+        region=region,
+        country=country,
+        **known,
     )
 
 
@@ -163,6 +166,13 @@ def _category(rate_bps: int) -> str:
     return "S" if rate_bps else "Z"
 
 
+def _untaxed(lines: list[InvoiceLine], seller: LegalParty) -> list[InvoiceLine]:
+    """Lines without any tax by a seller without a tax number are outside the tax's scope (O), not zero rated."""
+    if seller.tax_id or any(line.rate_bps or line.tax_minor for line in lines):
+        return lines
+    return [replace(line, category="O") for line in lines]
+
+
 def _sum_up(document: Invoice) -> Invoice:
     sums: dict[tuple[str, int], list[int]] = {}
     for line in document.lines:
@@ -201,10 +211,9 @@ def draft_credit(
     if amount <= 0:
         return None
     parts = _parts(invoice, left, amount, units or {})
+    taxes = _credit_taxes(invoice, given, parts)
     lines = tuple(
-        _credit_line(
-            line, given.get(line.line_no, (0, 0)), parts[line.line_no], (units or {}).get(line.line_no, 0)
-        )
+        _credit_line(line, parts[line.line_no], taxes[line.line_no], (units or {}).get(line.line_no, 0))
         for line in invoice.lines
         if parts.get(line.line_no)
     )
@@ -253,10 +262,51 @@ def _parts(invoice: Invoice, left: dict[int, int], amount: int, units: Mapping[i
     return parts
 
 
-def _credit_line(line: InvoiceLine, given: tuple[int, int], gross: int, units: int) -> InvoiceLine:
-    before, tax_before = given
-    tax = divide(line.tax_minor * (before + gross), line.gross_minor) - tax_before if line.gross_minor else 0
-    tax = min(max(tax, 0), gross)
+def _credit_taxes(
+    invoice: Invoice, given: Mapping[int, tuple[int, int]], parts: Mapping[int, int]
+) -> dict[int, int]:
+    """The tax of each line's part.
+
+    All lines of a rate are rounded together, over all credits so far: no note's tax is a unit or more away from its
+    rate for the credits' own sake, however many lines it has (EN 16931, BR-CO-17). No line ever gets back more tax
+    or more net than it had.
+    """
+    groups: dict[tuple[str, int], list[InvoiceLine]] = {}
+    for line in invoice.lines:
+        groups.setdefault((line.category, line.rate_bps), []).append(line)
+    taxes: dict[int, int] = {}
+    for lines in groups.values():
+        bounds, wanted = {}, {}
+        for line in lines:
+            before, tax_before = given.get(line.line_no, (0, 0))
+            part, net_left = parts[line.line_no], line.net_minor - (before - tax_before)
+            bounds[line.line_no] = (max(0, part - net_left), min(part, line.tax_minor - tax_before))
+            wanted[line.line_no] = _share_of_tax(line.tax_minor, line.gross_minor, before + part) - tax_before
+        before = sum(given.get(line.line_no, (0, 0))[0] + parts[line.line_no] for line in lines)
+        whole = _share_of_tax(
+            sum(line.tax_minor for line in lines), sum(line.gross_minor for line in lines), before
+        )
+        whole -= sum(given.get(line.line_no, (0, 0))[1] for line in lines)
+        taxes |= _fitted(wanted, bounds, whole)
+    return taxes
+
+
+def _share_of_tax(tax: int, gross: int, part: int) -> int:
+    return divide(tax * part, gross) if gross else 0
+
+
+def _fitted(wanted: Mapping[int, int], bounds: Mapping[int, tuple[int, int]], whole: int) -> dict[int, int]:
+    """The numbers nearest to what is wanted that keep their bounds and sum to the whole, as far as bounds let them."""
+    fitted = {key: min(max(number, bounds[key][0]), bounds[key][1]) for key, number in wanted.items()}
+    rest = whole - sum(fitted.values())
+    for key, number in fitted.items():
+        least, most = bounds[key]
+        fitted[key] = min(max(number + rest, least), most)
+        rest -= fitted[key] - number
+    return fitted
+
+
+def _credit_line(line: InvoiceLine, gross: int, tax: int, units: int) -> InvoiceLine:
     return replace(
         line,
         quantity=units or 1,

@@ -21,6 +21,8 @@ from tradepost.trade.orders.basis import (
     NO_CAMPAIGNS,
     NO_SENDING,
     Conversion,
+    Given,
+    MissedGift,
     PricedUnder,
     Redemption,
     Sending,
@@ -31,6 +33,7 @@ from tradepost.trade.orders.model import (
     IMMEDIATE,
     ON_SHIPMENT,
     ORDER_STATES,
+    LineProgress,
     LineQuantity,
     NewOrder,
     Order,
@@ -40,8 +43,9 @@ from tradepost.trade.orders.model import (
     StockItem,
 )
 from tradepost.trade.orders.react import CONSUMERS
-from tradepost.trade.orders.rules import check_reason, new_order
+from tradepost.trade.orders.rules import check_reason, miss_gift, missed_gifts, new_order
 from tradepost.trade.orders.units import (
+    body_of,
     check_lines,
     full_progress,
     given_back,
@@ -60,7 +64,10 @@ __all__ = [
     "ON_SHIPMENT",
     "ORDER_STATES",
     "Conversion",
+    "Given",
+    "LineProgress",
     "LineQuantity",
+    "MissedGift",
     "NewOrder",
     "Order",
     "OrderBody",
@@ -71,6 +78,7 @@ __all__ = [
     "SellerOrder",
     "Sending",
     "StockItem",
+    "body_of",
     "cancel_lines",
     "cancel_order",
     "check_lines",
@@ -82,6 +90,8 @@ __all__ = [
     "get_order",
     "given_back",
     "list_seller_orders",
+    "miss_gift",
+    "missed_gifts",
     "new_order",
     "newest_orders",
     "open_lines",

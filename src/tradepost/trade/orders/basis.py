@@ -33,6 +33,31 @@ class PricedUnder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 NO_CAMPAIGNS = PricedUnder()
 
 
+class Given(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What marks a line as a gift: the campaign and rule that gave it, and what of the order it stands for.
+
+    It was earned by the lines `earned_by` of its own order, of which `least_units` worth `least_minor` at list price
+    are to be kept; lines of other sellers count as kept. Without such lines nothing is asked.
+    """
+
+    campaign_id: str
+    code: str
+    earned_by: tuple[int, ...] = ()
+    least_minor: int = 0
+    least_units: int = 0
+
+
+class MissedGift(msgspec.Struct, frozen=True, kw_only=True):
+    """A gift that was earned and is not there: `why` is a stable word, such as `gift_sold_out`."""
+
+    campaign_id: str
+    code: str
+    offer_id: str
+    title: str
+    quantity: int
+    why: str
+
+
 class Sending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How an order is sent, as the buyer chose it: the method, and between which local dates it is to arrive.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from tradepost.kernel.errors import Kind, declare_problems
 from tradepost.kernel.events import Event, EventRow, event
 from tradepost.kernel.states import StateTable
 from tradepost.trade.orders.basis import (
     NO_CAMPAIGNS,
     NO_SENDING,
     Conversion,
+    Given,
+    MissedGift,
     PricedUnder,
     Redemption,
     Sending,
@@ -89,7 +90,8 @@ class LineQuantity(msgspec.Struct, frozen=True):
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line as agreed, never changed. `total_minor` is what the buyer pays for it, tax within.
 
-    `line_no` counts from 1. `components` are the stock units of ONE unit, itself x1 when the offer is no kit.
+    `line_no` counts from 1. `components` are the stock units of ONE unit, itself x1 when the offer is no kit. `gift`
+    marks what a campaign gave; such lines come last.
     """
 
     line_no: int
@@ -116,14 +118,15 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fee_minor: int = 0
     floor_minor: int = 0
     groups: tuple[str, ...] = ()
+    gift: Given | None = None
 
 
 class OrderBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that was agreed, kept as the order row's blob. Spans are milliseconds.
 
     The order's total is its lines' totals plus `shipping_minor`. `address` is the checkout's own shape. `places` are
-    the numbers its lines had in the whole basket, told where campaigns were in force. `conversions` holds one where
-    goods were sold converted, else none.
+    the numbers its lines had in the whole basket, told where campaigns were in force. `missed_gifts` were quoted and
+    sold out before the order was placed. `conversions` holds one where goods were sold converted, else none.
     """
 
     order_number: str
@@ -146,6 +149,7 @@ class OrderBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     redemptions: tuple[Redemption, ...] = ()
     shipping_adjustments: tuple[Adjustment, ...] = ()
     sending: Sending = NO_SENDING
+    missed_gifts: tuple[OrderLine, ...] = ()
     conversions: tuple[Conversion, ...] = ()
 
 
@@ -243,7 +247,10 @@ class ReleasedLine(msgspec.Struct, frozen=True):
 
 @event("order.placed.v1")
 class OrderPlaced(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """An order stands, with its stock held. `creators` led buyers to some of its lines."""
+    """An order stands, with its stock held. `creators` led buyers to some of its lines.
+
+    `missed_gifts` were quoted with it and are not in it.
+    """
 
     order_id: str
     checkout_id: str
@@ -257,6 +264,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True, omit_defaults=True):
     deadline_at_ms: int
     lines: tuple[PlacedLine, ...]
     creators: tuple[str, ...] = ()
+    missed_gifts: tuple[MissedGift, ...] = ()
 
 
 @event("order.paid.v1")
@@ -371,30 +379,3 @@ class OrderPaidLate(Event, frozen=True, kw_only=True):
     order_id: str
     payment_id: str
     amount_minor: int
-
-
-declare_problems(
-    {
-        "orders.not_found": (Kind.NOT_FOUND, "No such order", "Copy the id as the API returned it."),
-        "orders.line_unknown": (
-            Kind.UNPROCESSABLE,
-            "The order has no such line",
-            "Use the line numbers of the order.",
-        ),
-        "orders.quantity_invalid": (
-            Kind.INVALID,
-            "Quantity out of range",
-            "Send each line once, with a whole number of one or more.",
-        ),
-        "orders.quantity_exceeds": (
-            Kind.CONFLICT,
-            "More than is open on the line",
-            "Read the order again: `open` is what can still be cancelled.",
-        ),
-        "orders.reason_missing": (
-            Kind.INVALID,
-            "A reason is needed",
-            "Send a reason code of 1 to 60 letters.",
-        ),
-    }
-)

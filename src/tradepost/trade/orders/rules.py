@@ -9,6 +9,7 @@ import msgspec
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Event, record
+from tradepost.trade.orders.basis import Given, MissedGift
 from tradepost.trade.orders.model import (
     AWAITING_SHIPMENT,
     CANCELLED,
@@ -24,6 +25,7 @@ from tradepost.trade.orders.model import (
     OrderCancelled,
     OrderCompleted,
     OrderDelivered,
+    OrderLine,
     OrderLinesCancelled,
     OrderPacked,
     OrderPaid,
@@ -89,6 +91,7 @@ def new_order(
         deadline_at_ms=deadline_at_ms,
         lines=_placed_lines(body),
         creators=_creators(body),
+        missed_gifts=missed_gifts(body) if body.missed_gifts else (),
     )
     log = enumerate([placed, *facts], 1)
     return NewOrder(
@@ -129,6 +132,23 @@ def _check_total(order_id: str, body: OrderBody) -> None:
 def _creators(body: OrderBody) -> tuple[str, ...]:
     found = [line.creator_id for line in body.lines if line.creator_id]
     return tuple(dict.fromkeys(found)) if found else ()
+
+
+def missed_gifts(body: OrderBody) -> tuple[MissedGift, ...]:
+    """The gifts that were quoted with an order and sold out before it was placed."""
+    return tuple([miss_gift(line, line.gift) for line in body.missed_gifts if line.gift is not None])
+
+
+def miss_gift(line: OrderLine, gift: Given, why: str = "gift_sold_out") -> MissedGift:
+    """A gift's line told as one that is not there."""
+    return MissedGift(
+        campaign_id=gift.campaign_id,
+        code=gift.code,
+        offer_id=line.offer_id,
+        title=line.title,
+        quantity=line.quantity,
+        why=why,
+    )
 
 
 def _placed_lines(body: OrderBody) -> tuple[PlacedLine, ...]:
@@ -333,7 +353,7 @@ def give_back(order: Order, return_id: str, lines: Sequence[LineQuantity]) -> Ch
     state = ORDER_STATES.next(order.state, "return")
     progress = advance(full_progress(order), "returned", lines)
     gone = order.body.redemptions and all(
-        line.quantity == done.cancelled + done.returned
+        line.gift is not None or line.quantity == done.cancelled + done.returned
         for line, done in zip(order.body.lines, progress, strict=True)
     )
     returned = OrderReturned(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from tradepost.kernel.errors import Refusal
+from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.kernel.money import divide
 from tradepost.trade.orders.basis import Redemption
 from tradepost.trade.orders.model import (
@@ -23,6 +23,32 @@ from tradepost.trade.promotion import Reissue
 CANCELLED, REFUNDED = Reissue.CANCELLED.value, Reissue.REFUNDED.value
 _encode_body = msgspec.json.Encoder().encode
 _decode_body = msgspec.json.Decoder(OrderBody).decode
+
+declare_problems(
+    {
+        "orders.not_found": (Kind.NOT_FOUND, "No such order", "Copy the id as the API returned it."),
+        "orders.line_unknown": (
+            Kind.UNPROCESSABLE,
+            "The order has no such line",
+            "Use the line numbers of the order.",
+        ),
+        "orders.quantity_invalid": (
+            Kind.INVALID,
+            "Quantity out of range",
+            "Send each line once, with a whole number of one or more.",
+        ),
+        "orders.quantity_exceeds": (
+            Kind.CONFLICT,
+            "More than is open on the line",
+            "Read the order again: `open` is what can still be cancelled.",
+        ),
+        "orders.reason_missing": (
+            Kind.INVALID,
+            "A reason is needed",
+            "Send a reason code of 1 to 60 letters.",
+        ),
+    }
+)
 
 
 def stock_of(body: OrderBody, lines: Iterable[LineQuantity]) -> tuple[StockItem, ...]:
@@ -41,6 +67,11 @@ def reissued(body: OrderBody, *, refunded: bool = False) -> tuple[StockItem, ...
     """The uses of campaigns that an order gives back when it is cancelled, or when all of it was `refunded`."""
     wanted = (REFUNDED,) if refunded else (CANCELLED, REFUNDED)
     return tuple([StockItem(one.limit_id, one.quantity) for one in body.redemptions if one.reissue in wanted])
+
+
+def body_of(order: NewOrder) -> OrderBody:
+    """What was agreed, of an order that is yet to be written."""
+    return _decode_body(order.body)
 
 
 def with_redemptions(order: NewOrder, redemptions: Sequence[Redemption]) -> NewOrder:

@@ -8,6 +8,7 @@ from tradepost.trade.payments.api import (
     find_refund,
     find_refundable,
     find_refunds,
+    find_stored_part,
     list_refund_tasks,
     open_intents,
     plan_owed,
@@ -21,6 +22,7 @@ from tradepost.trade.payments.api import (
 from tradepost.trade.payments.disputes import Dispute
 from tradepost.trade.payments.funding import Division, Funding, PortionBooks
 from tradepost.trade.payments.guarded import Guarded
+from tradepost.trade.payments.holding import open_purse
 from tradepost.trade.payments.jobs import sweeps
 from tradepost.trade.payments.model import (
     IMMEDIATE,
@@ -62,14 +64,18 @@ from tradepost.trade.payments.stored.value import PROVIDER as STORED_VALUE
 from tradepost.trade.payments.stored.value import (
     GiftCard,
     StoredBalance,
+    balance_of,
     balances_of,
     card_of,
+    check_card,
     find_drift,
     issue_card,
     issue_credit,
     mint_card,
+    receive_card,
     redeem_card,
 )
+from tradepost.trade.payments.tenders import share_stored
 
 __all__ = [
     "CHARGED_BACK",
@@ -111,10 +117,12 @@ __all__ = [
     "StoredBalance",
     "StoredValueProvider",
     "VoidCall",
+    "balance_of",
     "balances_of",
     "capture",
     "card_of",
     "charge",
+    "check_card",
     "confirm",
     "derive_refund_id",
     "find_books",
@@ -125,14 +133,17 @@ __all__ = [
     "find_refund",
     "find_refundable",
     "find_refunds",
+    "find_stored_part",
     "handle_webhook",
     "issue_card",
     "issue_credit",
     "list_refund_tasks",
     "mint_card",
     "open_intents",
+    "open_purse",
     "plan_owed",
     "preview_entries",
+    "receive_card",
     "redeem_card",
     "refund",
     "request_owed",
@@ -141,6 +152,7 @@ __all__ = [
     "retry_refund",
     "run_refund",
     "settle_refund",
+    "share_stored",
     "sweeps",
     "tasks",
     "void",

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.tx import Tx
 from tradepost.trade.ledger import Entry
-from tradepost.trade.payments import booking, commands, contests, refund_rules, rules, store
+from tradepost.trade.payments import booking, commands, contests, holding, refund_rules, rules, store, tenders
 from tradepost.trade.payments.disputes import Dispute
 from tradepost.trade.payments.funding import Division, Funding, PortionBooks, side_of
 from tradepost.trade.payments.model import (
@@ -32,8 +32,13 @@ from tradepost.trade.payments.views import view_payment
 
 
 def open_intents(tx: Tx, intents: Sequence[NewIntent]) -> None:
-    """Write new intents in one statement, no event. Raises Refusal `payments.amount_invalid`, and Taken."""
+    """Write new intents in one statement, no event; what stored value pays leaves the buyers' accounts.
+
+    Raises Refusal `payments.amount_invalid`, `version.conflict`, and Taken.
+    """
     store.insert_payments(tx, [commands.open_payment(intent) for intent in intents])
+    for intent in [one for one in intents if one.stored_minor]:
+        holding.hold(tx, intent)
     waiting = [
         (portion.order_id, intent.payment_id)
         for intent in intents
@@ -158,7 +163,8 @@ def preview_entries(
     Raises Refusal `payments.not_found`, `payments.order_unknown`.
     """
     payment = _open_sheet(tx, payment_id)[1]
-    share = refund_rules.as_booked(rules.share_of(payment, order_id))
+    stands = rules.share_of(payment, order_id)
+    share = refund_rules.as_booked(stands)
     refund = Refund(
         refund_id=f"ref_{payment_id[-26:]}",
         payment_id=payment_id,
@@ -166,6 +172,7 @@ def preview_entries(
         amount_minor=amount_minor,
         currency=payment.currency,
         reason="",
+        stored_minor=tenders.stored_part(payment, stands, amount_minor),
     )
     if division is not None:
         told = RefundRequest(
@@ -184,6 +191,15 @@ def preview_entries(
         for entry in posting.entries:
             sums[entry.account] = sums.get(entry.account, 0) + entry.amount_minor
     return tuple(Entry(account, minor) for account, minor in sums.items() if minor)
+
+
+def find_stored_part(tx: Tx, payment_id: str, order_id: str, amount_minor: int) -> int:
+    """What of a refund asked for now would go back to the buyer's stored value: the provider's part goes back first.
+
+    Raises Refusal `payments.not_found`, `payments.order_unknown`.
+    """
+    payment = _open_sheet(tx, payment_id)[1]
+    return tenders.stored_part(payment, rules.share_of(payment, order_id), amount_minor)
 
 
 def find_disputes(tx: Tx, payment_id: str) -> list[Dispute]:

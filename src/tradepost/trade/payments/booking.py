@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tradepost.kernel.ids import gene_of
 from tradepost.trade.ledger import PENDING, POSTED, VOIDED, Entry, Transaction, TransactionKind
+from tradepost.trade.payments import tenders
 from tradepost.trade.payments.funding import (
     Division,
     Parts,
@@ -38,16 +39,25 @@ def divide_share(share: Share, taken: int) -> tuple[int, int, int]:
     return taken - withheld, fee, withheld - fee
 
 
-def _entries(provider: str, steps: Iterable[tuple[Share, int, int]]) -> tuple[Entry, ...]:
-    """The entries of taking each share from one amount to another; giving back when the second is smaller."""
+def _entries(payment: Payment, steps: Iterable[tuple[Share, int, int]]) -> tuple[Entry, ...]:
+    """The entries of taking each share from one amount to another; giving back when the second is smaller.
+
+    What stored value pays of it comes from its own account."""
     sums: dict[str, int] = {}
+    provider = f"provider:{payment.provider}"
     for share, before, after in steps:
         seller, fee, tax = divide_share(share, after)
         if before:
             old_seller, old_fee, old_tax = divide_share(share, before)
             seller, fee, tax = seller - old_seller, fee - old_fee, tax - old_tax
+        paid = after - before
+        if payment.sides:
+            stored = tenders.stored_of(payment, share.order_id)
+            paid = tenders.card_of(stored, after) - tenders.card_of(stored, before)
+            if paid != after - before:
+                sums[tenders.ACCOUNT] = sums.get(tenders.ACCOUNT, 0) + after - before - paid
         for account, amount in (
-            (f"provider:{provider}", after - before),
+            (provider, paid),
             (f"seller:{share.seller_id}", -seller),
             ("platform:fees", -fee),
             (f"tax:{share.market}", -tax),
@@ -75,7 +85,9 @@ def _transaction(
 
 def book_authorization(payment: Payment, at_ms: int) -> tuple[Payment, Transaction]:
     """The pending transaction of an amount set aside, and the payment that remembers it."""
-    entries = _entries(payment.provider, ((share, 0, share.amount) for share in payment.body.shares))
+    entries = _entries(
+        payment, ((share, 0, tenders.whole_of(payment, share)) for share in payment.body.shares)
+    )
     posting = _transaction(
         payment, "authorize", TransactionKind.AUTHORIZATION, PENDING, entries, at_ms, False
     )
@@ -96,7 +108,7 @@ def book_capture(payment: Payment, now: Sequence[tuple[str, int]], at_ms: int) -
         f"capture.{number}",
         TransactionKind.CAPTURE,
         POSTED,
-        _entries(payment.provider, steps),
+        _entries(payment, steps),
         at_ms,
         body.held,
     )
@@ -106,7 +118,7 @@ def book_capture(payment: Payment, now: Sequence[tuple[str, int]], at_ms: int) -
 
 def post_whole(payment: Payment, at_ms: int) -> Transaction:
     """The posted transaction of a payment whose every share was taken whole in its first capture."""
-    entries = _entries(payment.provider, [(share, 0, share.amount) for share in payment.body.shares])
+    entries = _entries(payment, [(share, 0, share.amount) for share in payment.body.shares])
     return _transaction(payment, "capture.1", TransactionKind.CAPTURE, POSTED, entries, at_ms, False)
 
 
@@ -115,17 +127,14 @@ def book_release(payment: Payment, at_ms: int) -> tuple[Payment, tuple[Transacti
     body = payment.body
     if not (body.held and body.voided):
         return payment, ()
-    steps = ((share, share.captured, share.amount) for share in body.shares)
-    posting = _transaction(
-        payment,
-        "void",
-        TransactionKind.AUTHORIZATION,
-        VOIDED,
-        _entries(payment.provider, steps),
-        at_ms,
-        True,
+    entries = _entries(
+        payment, ((share, share.captured, tenders.whole_of(payment, share)) for share in body.shares)
     )
-    return replace(payment, body=replace(body, held=False)), (posting,)
+    released = replace(payment, body=replace(body, held=False))
+    if not entries:
+        return released, ()
+    posting = _transaction(payment, "void", TransactionKind.AUTHORIZATION, VOIDED, entries, at_ms, True)
+    return released, (posting,)
 
 
 def book_funding(payment: Payment, now: Sequence[tuple[str, int]], at_ms: int) -> tuple[Transaction, ...]:
@@ -204,10 +213,12 @@ def note_division(payment: Payment, share: Share, request: RefundRequest) -> Pay
     return replace(payment, sides=with_side(payment.sides, noted))
 
 
-def _refund_entries(provider: str, share: Share, amount: int, parts: Parts) -> tuple[Entry, ...]:
+def _refund_entries(payment: Payment, share: Share, refund: Refund, parts: Parts) -> tuple[Entry, ...]:
     sums: dict[str, int] = {}
+    amount = refund.amount_minor
     for account, back in (
-        (f"provider:{provider}", -amount),
+        (f"provider:{payment.provider}", -refund.card_minor),
+        (tenders.ACCOUNT, -refund.stored_minor),
         (f"seller:{share.seller_id}", amount - parts.fee - parts.tax),
         ("platform:fees", parts.fee),
         (f"tax:{share.market}", parts.tax),
@@ -221,13 +232,14 @@ def book_refund(
 ) -> tuple[Payment, list[Transaction]]:
     """The reversal of a refund, and the payment that remembers its parts; `share` is as before it.
 
-    Every funder gets back what the refund takes off its part. Settled by hand, the platform's own money went back.
+    Every funder gets back what the refund takes off its part. Settled by hand, the platform's own money went back
+    for the provider's part of it.
     """
     side = side_of(payment.sides, share.order_id)
     told = asked_of(side, refund.refund_id)
     parts = divide_refund(share, side, refund.amount_minor, told)
     name = refund.refund_id[-26:]
-    entries = _refund_entries(payment.provider, share, refund.amount_minor, parts)
+    entries = _refund_entries(payment, share, refund, parts)
     postings = [
         _transaction(payment, f"refund.{name}", TransactionKind.REFUND, POSTED, entries, at_ms, False)
     ]
@@ -237,10 +249,10 @@ def book_refund(
         sums: dict[str, int] = {}
         _add_funded(sums, share, side, [-part for part in parts.funded])
         postings += _funding(payment, f"fb.{name}", sums, at_ms)
-    if by_hand:
+    if by_hand and refund.card_minor:
         own = (
-            Entry(f"provider:{payment.provider}", refund.amount_minor),
-            Entry(ADJUSTMENTS, -refund.amount_minor),
+            Entry(f"provider:{payment.provider}", refund.card_minor),
+            Entry(ADJUSTMENTS, -refund.card_minor),
         )
         postings.append(
             _transaction(payment, f"hand.{name}", TransactionKind.ADJUSTMENT, POSTED, own, at_ms, False)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.money import divide, split
-from tradepost.trade.payments import rules
+from tradepost.trade.payments import rules, tenders
 from tradepost.trade.payments.funding import Side
 from tradepost.trade.payments.model import (
     IMMEDIATE,
@@ -54,7 +54,9 @@ def open_payment(intent: NewIntent) -> Payment:
             shares,
             rank=rules.PROCESSING if intent.confirm else rules.CREATED,
         ),
-        sides=tuple([Side(p.order_id, p.funded) for p in intent.portions if p.funded]),
+        sides=tenders.open_sides(intent)
+        if intent.stored_minor
+        else tuple([Side(p.order_id, p.funded) for p in intent.portions if p.funded]),
     )
 
 

@@ -1,8 +1,8 @@
 """What a sheet does when a bank takes money back: no unit of it is ever given back twice.
 
-A dispute holds what is left of the payment's portions. What it asks beyond that was refunded or is being refunded;
-should the bank take it all the same, refunds that are still waiting are not made any more, and only what the buyer
-really has twice is our loss.
+A dispute holds what is left of what the provider took for the payment's portions; stored value no bank can take. What
+it asks beyond that was refunded or is being refunded; should the bank take it all the same, refunds that are still
+waiting are not made any more, and only what the buyer really has twice is our loss.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from msgspec.structs import replace
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Event
 from tradepost.kernel.money import split
-from tradepost.trade.payments import booking, refund_rules, rules
+from tradepost.trade.payments import booking, refund_rules, rules, tenders
 from tradepost.trade.payments.disputes import (
     DISPUTE,
     Contested,
     Dispute,
     book_dispute,
+    book_fee,
     book_taking,
     derive_dispute_id,
 )
@@ -39,6 +40,7 @@ def hear_disputes(sheet: Sheet, payment_id: str, facts: Sequence[DisputeFact], a
         dispute = sheet.disputes.get(derive_dispute_id(payment_id, fact.dispute_ref))
         if dispute is None:
             dispute = _open(sheet, sheet.payment(payment_id), fact, at_ms)
+        dispute = _charge_fee(sheet, dispute, fact, at_ms)
         if dispute.state != DISPUTE.initial or fact.status is DisputeStatus.OPEN:
             continue
         if fact.status is DisputeStatus.WON:
@@ -77,7 +79,7 @@ def _open(sheet: Sheet, payment: Payment, fact: DisputeFact, at_ms: int) -> Disp
             extra={"payment_id": payment.payment_id},
         )
     shares = payment.body.shares
-    left = [refund_rules.available_minor(share) for share in shares]
+    left = [tenders.card_free(payment, share) for share in shares]
     held = min(fact.amount_minor, sum(left))
     parts = split(held, left) if held else [0] * len(left)
     for share, part in zip(shares, parts, strict=True):
@@ -109,6 +111,24 @@ def _open(sheet: Sheet, payment: Payment, fact: DisputeFact, at_ms: int) -> Disp
         refund_ids=dispute.refund_ids,
     )
     return sheet.put_dispute(dispute, opened, at_ms)
+
+
+def _charge_fee(sheet: Sheet, dispute: Dispute, fact: DisputeFact, at_ms: int) -> Dispute:
+    """Book what the provider charged or gave back since the last word; totals only grow, so old news change nothing."""
+    if not fact.fee_currency or dispute.fee_currency not in ("", fact.fee_currency):
+        return dispute
+    charged = replace(
+        dispute,
+        fee_minor=max(dispute.fee_minor, fact.fee_minor),
+        fee_back_minor=max(dispute.fee_back_minor, fact.fee_back_minor),
+        fee_currency=fact.fee_currency,
+    )
+    if charged == dispute:
+        return dispute
+    change = (charged.fee_minor - charged.fee_back_minor) - (dispute.fee_minor - dispute.fee_back_minor)
+    if change:
+        sheet.book(book_fee(charged, sheet.payment(dispute.payment_id).provider, change, at_ms))
+    return sheet.put_dispute(charged, None, at_ms)
 
 
 def _let_go(sheet: Sheet, dispute: Dispute) -> None:
@@ -172,7 +192,7 @@ def _lose(sheet: Sheet, dispute: Dispute, at_ms: int) -> None:
     for part in contested:
         dispute = _take(sheet, dispute, part.order_id, part.amount_minor, at_ms)
     for share in sheet.payment(payment.payment_id).body.shares:
-        more = min(dispute.uncovered_minor, refund_rules.available_minor(share))
+        more = min(dispute.uncovered_minor, tenders.card_free(sheet.payment(payment.payment_id), share))
         if more > 0:
             dispute = _take(sheet, dispute, share.order_id, more, at_ms, covers=True)
     dispute = _take_waiting(sheet, dispute, at_ms)
@@ -193,14 +213,14 @@ def _take_waiting(sheet: Sheet, dispute: Dispute, at_ms: int) -> Dispute:
     for refund in _refunds_of(sheet, dispute.payment_id):
         if not dispute.uncovered_minor:
             break
-        if refund.state not in UNSETTLED:
+        if refund.state not in UNSETTLED or not refund.card_minor:
             continue
-        payment = sheet.payment(dispute.payment_id)
+        payment = tenders.note_back(sheet.payment(dispute.payment_id), refund.order_id, -refund.stored_minor)
         share = rules.share_of(payment, refund.order_id)
         sheet.put(rules.with_share(payment, replace(share, returning=share.returning - refund.amount_minor)))
         state = REFUND.next(refund.state, "charge_back")
         sheet.end_refund(replace(refund, state=state, next_at_ms=0), _charged_back(refund), at_ms)
-        taken = min(dispute.uncovered_minor, refund.amount_minor)
+        taken = min(dispute.uncovered_minor, refund.card_minor)
         dispute = _take(sheet, dispute, refund.order_id, taken, at_ms, covers=True)
         payment = sheet.payment(dispute.payment_id)
         share = rules.share_of(payment, refund.order_id)

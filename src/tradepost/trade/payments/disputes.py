@@ -2,7 +2,8 @@
 
 While a dispute is open its money lies on `dispute:<provider>`. Won, it comes back to the provider's account. Lost, it
 is a loss of ours (`writeoff:chargebacks`) as far as it does not stand for something that was sold: that part is taken
-back from seller, funders, fees and tax exactly as a refund of the same amount would be.
+back from seller, funders, fees and tax exactly as a refund of the same amount would be. What the provider charges for
+the dispute itself is ours whoever wins, on `writeoff:dispute_fees`, until the provider gives it back.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tradepost.kernel.states import StateTable
 from tradepost.trade.ledger import Entry, Transaction, TransactionKind
 
 LOSSES = "writeoff:chargebacks"
+FEES = "writeoff:dispute_fees"
 DISPUTE = StateTable("dispute", "OPEN", ("WON", "LOST"), [("OPEN", "win", "WON"), ("OPEN", "lose", "LOST")])
 
 
@@ -31,7 +33,8 @@ class Dispute(msgspec.Struct, frozen=True, kw_only=True):
     """One chargeback. Of `amount_minor` that the bank withdrew, `contested` stands for orders' money.
 
     `uncovered_minor` is the rest: money that was refunded or is being refunded already. `refund_ids` prove it.
-    `takings` counts how often something was taken back from an order for it.
+    `takings` counts how often something was taken back from an order for it. The provider has charged `fee_minor` of
+    `fee_currency` for it, and given `fee_back_minor` of that back.
     """
 
     dispute_id: str
@@ -47,6 +50,9 @@ class Dispute(msgspec.Struct, frozen=True, kw_only=True):
     opened_at_ms: int = 0
     ended_at_ms: int = 0
     takings: int = 0
+    fee_minor: int = 0
+    fee_back_minor: int = 0
+    fee_currency: str = ""
     version: int = 0
 
 
@@ -66,6 +72,20 @@ def book_dispute(dispute: Dispute, provider: str, step: str, at_ms: int) -> Tran
         kind=TransactionKind.DISPUTE,
         currency=dispute.currency,
         entries=(Entry(target, dispute.amount_minor), Entry(source, -dispute.amount_minor)),
+        reference=dispute.payment_id,
+        at_ms=at_ms,
+    )
+
+
+def book_fee(dispute: Dispute, provider: str, change_minor: int, at_ms: int) -> Transaction:
+    """What the provider took (above zero) or gave back for the dispute as it stands now, in the fee's own currency."""
+    total = f"{dispute.fee_minor}.{dispute.fee_back_minor}"
+    return Transaction(
+        transaction_id=f"{dispute.payment_id}.dispute.{dispute.dispute_id[-11:]}.fee.{total}",
+        gene=gene_of(dispute.payment_id),
+        kind=TransactionKind.FEE,
+        currency=dispute.fee_currency,
+        entries=(Entry(FEES, change_minor), Entry(f"provider:{provider}", -change_minor)),
         reference=dispute.payment_id,
         at_ms=at_ms,
     )

@@ -37,8 +37,26 @@ class Division(msgspec.Struct, frozen=True, array_like=True):
     refund_id: str = ""
 
 
+class Stored(msgspec.Struct, frozen=True, array_like=True):
+    """What the buyer's stored value has to do with a share, minor units.
+
+    `part` left the buyer's account with the order, `released` came back because it was never taken. `back` is given
+    back by refunds, or asked back, `given` of it is there.
+    """
+
+    part: int
+    released: int = 0
+    back: int = 0
+    given: int = 0
+
+    @property
+    def held(self) -> int:
+        """What pays for the share: all that did not come back untaken."""
+        return self.part - self.released
+
+
 class Side(msgspec.Struct, frozen=True, array_like=True):
-    """What stands beside a share: who funds it, and which parts were given back so far."""
+    """What stands beside a share: who funds it, which parts were given back so far, and what stored value pays."""
 
     order_id: str
     funded: tuple[Funding, ...] = ()
@@ -46,6 +64,7 @@ class Side(msgspec.Struct, frozen=True, array_like=True):
     tax_back: int = 0
     funded_back: tuple[int, ...] = ()
     asked: tuple[Division, ...] = ()
+    stored: Stored | None = None
 
 
 class PortionBooks(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from tradepost.stability.dependency import Dependency
 from tradepost.trade.payments.port import (
     AuthorizeCall,
     CaptureCall,
+    Naming,
     PaymentProvider,
     ProviderEvent,
     ProviderFact,
@@ -44,6 +45,13 @@ class Guarded:
     async def ask(self, payment_id: str) -> ProviderFact | None:
         """See PaymentProvider."""
         return await self.dependency.run(lambda: self._provider.ask(payment_id))
+
+    async def look_up(self, reference: str) -> ProviderFact | None:
+        """See `Naming`; None where the provider names every payment itself."""
+        inner = self._provider
+        return (
+            await self.dependency.run(lambda: inner.look_up(reference)) if isinstance(inner, Naming) else None
+        )
 
     def gauges(self) -> Mapping[str, int]:
         """Numbers for /metrics, by name."""

@@ -1,11 +1,10 @@
-"""What a payment is: intents, their portions per order, refunds, states, events and refusals."""
+"""What a payment is: intents, their portions per order, refunds, states and refusals."""
 
 from __future__ import annotations
 
 import msgspec
 
 from tradepost.kernel.errors import Kind, declare_problems
-from tradepost.kernel.events import Event, event
 from tradepost.kernel.states import StateTable
 from tradepost.trade.payments.funding import Division, Funding, Side
 
@@ -139,7 +138,9 @@ class PortionLine(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Portion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One order's part of a payment. Fee and tax lie inside `amount_minor`; the rest is the seller's, and `funded`."""
+    """One order's part of a payment. Fee and tax lie inside `amount_minor`; the rest is the seller's, and `funded`.
+
+    `stored_minor` of it is paid with the buyer's stored value."""
 
     order_id: str
     seller_id: str
@@ -149,12 +150,14 @@ class Portion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     market: str
     lines: tuple[PortionLine, ...] = ()
     funded: tuple[Funding, ...] = ()
+    stored_minor: int = 0
 
 
 class NewIntent(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One try to be paid for one checkout. `capture` is immediate or on_shipment.
 
     With `confirm` the intent is opened in PROCESSING, so `charge` may call the provider without another commit.
+    `stored_minor`, the sum of its portions' own, leaves the buyer's stored value in the commit that opens it.
     """
 
     payment_id: str
@@ -168,6 +171,7 @@ class NewIntent(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     portions: tuple[Portion, ...]
     at_ms: int
     confirm: bool = False
+    stored_minor: int = 0
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):
@@ -249,7 +253,10 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
-    """One refund row. `next_at_ms` 0 waits for nothing."""
+    """One refund row. `next_at_ms` 0 waits for nothing.
+
+    `stored_minor` of it goes back to the buyer's stored value, the rest through the provider: fixed when it is asked.
+    """
 
     refund_id: str
     payment_id: str
@@ -264,6 +271,12 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     revision: int = 1
     requested_at_ms: int = 0
+    stored_minor: int = 0
+
+    @property
+    def card_minor(self) -> int:
+        """What goes back through the provider."""
+        return self.amount_minor - self.stored_minor
 
 
 class RefundRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -313,8 +326,12 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     call: bool
 
 
-class PortionView(msgspec.Struct, frozen=True, kw_only=True):
-    """One order's part as shown to those it concerns. Amounts in minor units."""
+class PortionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One order's part as shown to those it concerns. Amounts in minor units.
+
+    Of `stored_minor`, the buyer's stored value in it, `stored_captured_minor` was taken, `stored_refunded_minor` of
+    that given back, and `stored_released_minor` came back untaken.
+    """
 
     order_id: str
     seller_id: str
@@ -324,6 +341,10 @@ class PortionView(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_minor: int
     disputed_minor: int = 0
     charged_back_minor: int = 0
+    stored_minor: int = 0
+    stored_captured_minor: int = 0
+    stored_refunded_minor: int = 0
+    stored_released_minor: int = 0
 
 
 class PaymentView(msgspec.Struct, frozen=True):
@@ -345,48 +366,3 @@ class PaymentView(msgspec.Struct, frozen=True):
     reason: str
     version: int
     portions: tuple[PortionView, ...]
-
-
-@event("payment.authorized.v1")
-class PaymentAuthorized(Event, frozen=True, kw_only=True):
-    """The whole amount is set aside by the provider."""
-
-    payment_id: str
-    checkout_id: str
-    order_ids: tuple[str, ...]
-    amount_minor: int
-    currency: str
-
-
-@event("payment.captured.v1")
-class PaymentCaptured(Event, frozen=True, kw_only=True):
-    """Money was taken for these orders now; `captured_minor` is the total so far."""
-
-    payment_id: str
-    checkout_id: str
-    order_ids: tuple[str, ...]
-    amount_minor: int
-    captured_minor: int
-    currency: str
-
-
-@event("payment.failed.v1")
-class PaymentFailed(Event, frozen=True, kw_only=True):
-    """The provider declined this attempt; the buyer may try again."""
-
-    payment_id: str
-    checkout_id: str
-    order_ids: tuple[str, ...]
-    attempt: int
-    reason: str
-
-
-@event("payment.voided.v1")
-class PaymentVoided(Event, frozen=True, kw_only=True):
-    """Nothing more will be taken; `amount_minor` of what was set aside was released."""
-
-    payment_id: str
-    checkout_id: str
-    order_ids: tuple[str, ...]
-    amount_minor: int
-    currency: str

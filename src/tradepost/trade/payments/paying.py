@@ -9,19 +9,24 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import check_id, gene_of
 from tradepost.kernel.tx import Storage
 from tradepost.kernel.world import World
-from tradepost.trade.payments import api
+from tradepost.trade.payments import api, tenders
+from tradepost.trade.payments.holding import first_call
 from tradepost.trade.payments.model import IMMEDIATE, NewIntent, Payment, PaymentView
 from tradepost.trade.payments.patience import call_provider
 from tradepost.trade.payments.port import (
     AuthorizeCall,
     CaptureCall,
+    Naming,
     PaymentProvider,
     ProviderFact,
     Providers,
+    Status,
     VoidCall,
 )
 from tradepost.trade.payments.record import RECORD_RESULT, Heard, Recorded
@@ -38,16 +43,7 @@ async def charge(db: Storage, world: World, providers: Providers, intent: NewInt
     """
     if not intent.confirm:
         return await confirm(db, world, providers, intent.payment_id)
-    call = AuthorizeCall(
-        key=f"{intent.payment_id}.authorize.1",
-        payment_id=intent.payment_id,
-        attempt=1,
-        amount_minor=intent.amount_minor,
-        currency=intent.currency,
-        method=intent.method,
-        capture=intent.capture == IMMEDIATE,
-    )
-    return await _authorize(db, world, providers, intent.provider, call)
+    return await _authorize(db, world, providers, intent.provider, first_call(intent))
 
 
 async def confirm(
@@ -73,7 +69,7 @@ def _authorize_call(payment: Payment) -> AuthorizeCall:
         key=f"{payment.payment_id}.authorize.{payment.body.attempt}",
         payment_id=payment.payment_id,
         attempt=payment.body.attempt,
-        amount_minor=payment.amount_minor,
+        amount_minor=tenders.asked_minor(payment),
         currency=payment.currency,
         method=payment.body.method,
         capture=payment.body.capture == IMMEDIATE,
@@ -149,11 +145,14 @@ async def handle_webhook(
 
     Raises Refusal `payments.provider_unknown`, `payments.webhook_unsigned`, `payments.webhook_invalid`,
     `payments.not_found`, `payments.fact_mismatch`, and `payments.webhook_ignored` for one that needs nothing: it is
-    counted and to be acknowledged.
+    counted and to be acknowledged. `payments.webhook_unanswered` when the provider has to say first which payment it
+    means, and does not: it is to be sent again.
     """
     now_ms = world.now_ms()
     try:
         heard = providers.of(provider).parse_webhook(headers, body, now_ms)
+        if heard.unnamed:
+            heard = replace(heard, fact=await _look_up(providers, provider, heard.unnamed))
     except Refusal as refusal:
         if refusal.code == "payments.webhook_ignored":
             providers.note_ignored(provider)
@@ -161,6 +160,19 @@ async def handle_webhook(
     payment_id = check_id(heard.fact.payment_id, "payment")
     recorded = await record(db, Heard(payment_id, provider, now_ms, heard.fact, heard.event_id))
     return recorded.view
+
+
+async def _look_up(providers: Providers, name: str, reference: str) -> ProviderFact:
+    provider = providers.of(name)
+    found: tuple[bool, ProviderFact | None] = (True, None)
+    if isinstance(provider, Naming):
+        found = await call_provider(providers, provider.look_up(reference))
+    answered, fact = found
+    if not answered:
+        raise Refusal("payments.webhook_unanswered", f"{name} did not answer about {reference[:60]!r}.")
+    if fact is None:
+        raise Refusal("payments.webhook_ignored", f"{reference[:60]!r} is no payment of ours.")
+    return fact
 
 
 async def record(db: Storage, heard: Heard) -> Recorded:
@@ -182,14 +194,24 @@ async def _drive(db: Storage, world: World, providers: Providers, recorded: Reco
         todo = recorded.todo
         if todo is None:
             break
-        answered, fact = await call_provider(providers, _call_for(providers.of(view.provider), view, todo))
-        if not answered or fact is None:
-            break
+        fact = own_word(view.payment_id, todo) if todo.own else None
+        if fact is None:
+            call = _call_for(providers.of(view.provider), view, todo)
+            answered, fact = await call_provider(providers, call)
+            if not answered or fact is None:
+                break
         recorded = await record(db, Heard(view.payment_id, view.provider, world.now_ms(), fact))
         view = recorded.view
         if recorded.todo == todo:
             break
     return view
+
+
+def own_word(payment_id: str, todo: Todo) -> ProviderFact:
+    """What nobody has to be asked: the rest is stored value's, and its books are ours."""
+    return ProviderFact(
+        payment_id=payment_id, status=Status.VOIDED if todo.call == "void" else Status.AUTHORIZED
+    )
 
 
 def _call_for(provider: PaymentProvider, view: PaymentView, todo: Todo) -> Coroutine[Any, Any, ProviderFact]:

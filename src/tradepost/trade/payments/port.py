@@ -13,7 +13,22 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from tradepost.kernel.errors import Refusal
+from tradepost.kernel.errors import Kind, Refusal, declare_problems
+
+declare_problems(
+    {
+        "payments.webhook_ignored": (
+            Kind.UNPROCESSABLE,
+            "The webhook is genuine and of no concern here",
+            "Nothing: it is acknowledged. Register the endpoint for the events that the how-to lists.",
+        ),
+        "payments.webhook_unanswered": (
+            Kind.OVERLOADED,
+            "The provider did not say which payment its webhook is about",
+            "Send the webhook again, as providers do by themselves.",
+        ),
+    }
+)
 
 
 class Status(StrEnum):
@@ -59,13 +74,17 @@ class DisputeStatus(StrEnum):
 class DisputeFact(msgspec.Struct, frozen=True, kw_only=True):
     """What the provider says about one dispute (chargeback): `amount_minor` is withdrawn from us while it is open.
 
-    `dispute_ref` is the provider's own name of it; WON and LOST are final.
+    `dispute_ref` is the provider's own name of it; WON and LOST are final. `fee_minor` of `fee_currency` is what the
+    provider ever took for it besides, `fee_back_minor` what it ever gave back of that.
     """
 
     dispute_ref: str
     amount_minor: int
     status: DisputeStatus
     reason: str = ""
+    fee_minor: int = 0
+    fee_back_minor: int = 0
+    fee_currency: str = ""
 
 
 class ProviderFact(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,10 +111,14 @@ class ProviderFact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook whose signature was verified. `event_id` is the same for every delivery of it."""
+    """A webhook whose signature was verified. `event_id` is the same for every delivery of it.
+
+    One that names a payment only by the provider's own id has that as `unnamed` and no fact: see `Naming`.
+    """
 
     event_id: str
     fact: ProviderFact
+    unnamed: str = ""
 
 
 class AuthorizeCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +189,15 @@ class PaymentProvider(Protocol):
 
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> ProviderEvent:
         """Verify and decode. Raises Refusal `payments.webhook_unsigned` or `payments.webhook_invalid`."""
+        ...
+
+
+@runtime_checkable
+class Naming(Protocol):
+    """A provider some of whose webhooks do not tell which payment of ours they are about."""
+
+    async def look_up(self, reference: str) -> ProviderFact | None:
+        """All the provider knows of the payment it calls by this name; None when it is not one of ours."""
         ...
 
 

@@ -9,7 +9,7 @@ import msgspec
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import BatchHandler, Tx
-from tradepost.trade.payments import commands, contests, rules, store, whole
+from tradepost.trade.payments import commands, contests, rules, store, tenders, whole
 from tradepost.trade.payments.model import LATE_PAYMENT, LINES_CANCELLED, Payment, PaymentView
 from tradepost.trade.payments.port import ProviderFact
 from tradepost.trade.payments.refund_rules import CHARGED_BACK_REASONS
@@ -100,6 +100,8 @@ def _speaks_of_disputes(fact: ProviderFact) -> bool:
 
 
 def _merge(payment: Payment, fact: ProviderFact, at_ms: int) -> rules.Change | None:
+    if payment.sides:
+        fact = tenders.lift(payment, fact)
     return whole.capture_whole(payment, fact, at_ms) or rules.apply_fact(payment, fact, at_ms)
 
 

@@ -9,7 +9,14 @@ from tradepost.trade.payments import api
 from tradepost.trade.payments.model import Refund, RefundCallDue, RefundRequest
 from tradepost.trade.payments.patience import call_provider
 from tradepost.trade.payments.paying import record
-from tradepost.trade.payments.port import ProviderFact, Providers, RefundCall
+from tradepost.trade.payments.port import (
+    ProviderFact,
+    Providers,
+    RefundCall,
+    RefundFact,
+    RefundStatus,
+    Status,
+)
 from tradepost.trade.payments.record import Heard
 
 
@@ -27,8 +34,8 @@ async def run_refund(db: Storage, world: World, providers: Providers, refund_id:
     due = await db.transact(shard, api.begin_refund_call, refund_id, world.now_ms())
     if due is None:
         return
-    fact = None
-    if due.repeated:
+    fact = None if due.refund.card_minor else _own_word(due.refund)
+    if due.repeated and fact is None:
         answered, fact = await _ask_first(providers, due)
         if not answered:
             return  # who does not know must not pay again: the provider may have forgotten the key of the first call
@@ -39,6 +46,12 @@ async def run_refund(db: Storage, world: World, providers: Providers, refund_id:
     await record(db, Heard(due.refund.payment_id, due.provider, world.now_ms(), fact))
 
 
+def _own_word(refund: Refund) -> ProviderFact:
+    """All of it goes back to stored value, whose books are ours: nobody has to be asked."""
+    done = RefundFact(refund_id=refund.refund_id, attempt=refund.attempts, status=RefundStatus.SUCCEEDED)
+    return ProviderFact(payment_id=refund.payment_id, status=Status.PROCESSING, refunds=(done,))
+
+
 def _call(due: RefundCallDue) -> RefundCall:
     refund = due.refund
     return RefundCall(
@@ -46,7 +59,7 @@ def _call(due: RefundCallDue) -> RefundCall:
         payment_id=refund.payment_id,
         refund_id=refund.refund_id,
         attempt=refund.attempts,
-        amount_minor=refund.amount_minor,
+        amount_minor=refund.card_minor,
     )
 
 

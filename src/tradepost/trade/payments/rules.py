@@ -16,18 +16,20 @@ from msgspec.structs import replace
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.events import Event
 from tradepost.trade.ledger import Transaction
-from tradepost.trade.payments import booking
+from tradepost.trade.payments import booking, tenders
 from tradepost.trade.payments.model import (
     PAYMENT,
     Payment,
-    PaymentAuthorized,
-    PaymentCaptured,
-    PaymentFailed,
-    PaymentVoided,
     Share,
     Take,
 )
 from tradepost.trade.payments.port import ProviderFact, Status
+from tradepost.trade.payments.taking import (
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentFailed,
+    PaymentVoided,
+)
 
 CREATED, PROCESSING, REQUIRES_ACTION, PENDING, DECLINED = range(5)
 _RANKS = {
@@ -61,12 +63,16 @@ CAPTURE_AHEAD_MS = 86_400_000
 
 
 class Todo(msgspec.Struct, frozen=True, array_like=True):
-    """The next call to the provider: authorize, capture number `number`, or void. The key repeats safely."""
+    """The next call to the provider: authorize, capture number `number`, or void. The key repeats safely.
+
+    `own` concerns stored value alone: nothing is asked of the provider, it only has to be written down.
+    """
 
     call: str
     number: int = 0
     amount_minor: int = 0
     last: bool = False
+    own: bool = False
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -125,6 +131,19 @@ def wants_release(payment: Payment) -> bool:
 def next_call(payment: Payment) -> Todo | None:
     """What the provider has to be called for next, or nothing. Captures go one after the other,
     what one request planned for several orders in one call."""
+    todo = _next_step(payment)
+    if todo is None or not tenders.is_split(payment):
+        return todo
+    if todo.call == "void":
+        return replace(
+            todo, own=payment.state in TAKING and tenders.card_taken(payment) >= tenders.asked_minor(payment)
+        )
+    card = tenders.card_ahead(payment, todo.amount_minor)
+    return replace(todo, amount_minor=card, own=not card)
+
+
+def _next_step(payment: Payment) -> Todo | None:
+    """The next call in totals of the payment."""
     body, planned = payment.body, 0
     if payment.state == "CAPTURED":
         return None
@@ -327,7 +346,7 @@ def _allot(payment: Payment, taken: int) -> tuple[Payment, list[tuple[str, int]]
     plan = list(body.plan)
     surplus = payment.captured_minor - sum(take.amount for take in plan)
     for share in body.shares if surplus > 0 else ():
-        part = min(surplus, share.amount - planned_of(payment, share.order_id))
+        part = min(surplus, tenders.whole_of(payment, share) - planned_of(payment, share.order_id))
         if part > 0:
             plan.append(Take(share.order_id, part, "provider"))
             surplus -= part

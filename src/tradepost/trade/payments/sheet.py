@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -12,11 +13,22 @@ from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.trade import ledger
 from tradepost.trade.ledger import Transaction
-from tradepost.trade.payments import booking, refund_rules, rules, store
+from tradepost.trade.payments import booking, refund_rules, rules, store, tenders
 from tradepost.trade.payments.disputes import Dispute
 from tradepost.trade.payments.giving_back import RefundFailed, RefundRequested, RefundSucceeded
 from tradepost.trade.payments.model import Payment, Refund, RefundRequest
 from tradepost.trade.payments.port import RefundFact
+from tradepost.trade.payments.stored import value
+
+
+class Credit(NamedTuple):
+    """Money on its way back to a buyer's stored value."""
+
+    owner_id: str
+    name: str
+    amount_minor: int
+    currency: str
+    at_ms: int
 
 
 class Sheet:
@@ -33,6 +45,7 @@ class Sheet:
         self._new_refunds: dict[str, None] = {}
         self._events: list[EventRow] = []
         self._postings: list[Transaction] = []
+        self._credits: list[Credit] = []
         self.disputes: dict[str, Dispute] = {}
         """Those of the payments whose facts speak of disputes; see `contests`."""
         self._changed_disputes: dict[str, None] = {}
@@ -68,8 +81,11 @@ class Sheet:
         """A decision's whole outcome; what it owes back becomes refunds with this reason."""
         if change is None:
             return
-        self.put(change.payment, change.events, at_ms)
+        payment, untaken = tenders.release(change.payment)
+        self.put(payment, change.events, at_ms)
         self._postings += change.postings
+        if untaken:
+            self._credit(payment, f"{payment.payment_id}.stored.void", untaken, at_ms)
         for order_id, amount, before in change.owed:
             refund = Refund(
                 refund_id=refund_rules.derive_refund_id(order_id, f"cancel.{before}"),
@@ -121,6 +137,13 @@ class Sheet:
     def _open_refund(self, refund: Refund, at_ms: int) -> Refund:
         # the task calls at once; the moment is for the case that it never ran
         waiting = replace(refund, next_at_ms=at_ms + refund_rules.ASK_AFTER_MS)
+        payment = self.payments[refund.payment_id]
+        if payment.sides:
+            share = rules.share_of(payment, refund.order_id)
+            share = replace(share, returning=share.returning - refund.amount_minor)  # as before this one
+            stored = tenders.stored_part(payment, share, refund.amount_minor)
+            waiting = replace(waiting, stored_minor=stored)
+            self.put(tenders.note_back(payment, refund.order_id, stored))
         self._new_refunds[refund.refund_id] = None
         return self._put_refund(waiting, self._requested(waiting), at_ms)
 
@@ -189,8 +212,15 @@ class Sheet:
         self._postings += postings
         share = replace(share, refunded=share.refunded + amount, returning=share.returning - amount)
         payment = rules.with_share(payment, share)
+        if refund.stored_minor:
+            payment = tenders.note_back(payment, refund.order_id, 0, refund.stored_minor)
+            name = f"{refund.payment_id}.sref.{refund.refund_id[-26:]}"
+            self._credit(payment, name, refund.stored_minor, at_ms)
         self.put(replace(payment, refunded_minor=payment.refunded_minor + amount))
         return self._put_refund(refund, _succeeded(refund, by_hand), at_ms)
+
+    def _credit(self, payment: Payment, name: str, amount_minor: int, at_ms: int) -> None:
+        self._credits.append(Credit(payment.buyer_id, name, amount_minor, payment.currency, at_ms))
 
     def _requested(self, refund: Refund) -> RefundRequested:
         return RefundRequested(
@@ -203,13 +233,17 @@ class Sheet:
         )
 
     def write(self, tx: Tx) -> None:
-        """Everything in a number of statements that does not grow with the payments."""
+        """Everything in a number of statements that does not grow with the payments, but for stored value's."""
         store.update_payments(tx, [self.payments[key] for key in self._changed])
         if self._new_refunds:
             store.insert_refunds(tx, [self.refunds[key] for key in self._new_refunds])
         store.update_refunds(tx, [self.refunds[key] for key in self._changed_refunds])
         if self._postings:
             ledger.append(tx, self._postings)
+        for one in sorted(
+            self._credits
+        ):  # in one order everywhere, so that two writers never wait for each other
+            value.give_back(tx, one.owner_id, one.name, one.amount_minor, one.currency, one.at_ms)
         if self._changed_disputes:
             store.write_disputes(tx, [self.disputes[key] for key in self._changed_disputes])
         tx.emit(self._events)

@@ -19,7 +19,7 @@ _PAYMENT = (
 )
 _REFUND = (
     "refund_id, payment_id, order_id, amount_minor, currency, reason, state, attempts, next_at_ms, error,"
-    " version, revision, requested_at_ms"
+    " version, revision, requested_at_ms, stored_minor"
 )
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Body).decode
@@ -84,6 +84,7 @@ def _refund(row: Row) -> Refund:
         version=row[10],
         revision=row[11],
         requested_at_ms=row[12],
+        stored_minor=row[13],
     )
 
 
@@ -183,7 +184,7 @@ def find_shipments(tx: Tx, order_ids: Sequence[str]) -> dict[str, str]:
 def insert_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
     """New rows. Raises Taken when an id is there."""
     tx.execute_many(
-        f"INSERT INTO refunds (gene, {_REFUND}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        f"INSERT INTO refunds (gene, {_REFUND}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         [
             (
                 gene_of(r.refund_id),
@@ -200,6 +201,7 @@ def insert_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
                 r.version,
                 r.revision,
                 r.requested_at_ms,
+                r.stored_minor,
             )
             for r in refunds
         ],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from tradepost.trade.payments.model import Payment, PaymentView, PortionView
+from tradepost.trade.payments.tenders import is_split, stored_of
 
 
 def view_payment(payment: Payment) -> PaymentView:
     """The public view of a payment row."""
     body = payment.body
-    return PaymentView(
+    view = PaymentView(
         payment.payment_id,
         payment.checkout_id,
         buyer_id=payment.buyer_id,
@@ -40,3 +43,21 @@ def view_payment(payment: Payment) -> PaymentView:
             ]
         ),
     )
+    return _with_stored(payment, view) if payment.sides and is_split(payment) else view
+
+
+def _with_stored(payment: Payment, view: PaymentView) -> PaymentView:
+    """The view that tells what stored value pays."""
+    portions = []
+    for portion in view.portions:
+        stored = stored_of(payment, portion.order_id)
+        portions.append(
+            replace(
+                portion,
+                stored_minor=stored.part,
+                stored_captured_minor=min(portion.captured_minor, stored.held),
+                stored_refunded_minor=stored.given,
+                stored_released_minor=stored.released,
+            )
+        )
+    return replace(view, portions=tuple(portions))

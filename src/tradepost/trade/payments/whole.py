@@ -6,9 +6,10 @@ from msgspec.structs import replace
 
 from tradepost.trade.ledger import Transaction
 from tradepost.trade.payments import booking
-from tradepost.trade.payments.model import PAYMENT, Body, Payment, PaymentCaptured, Share, Take
+from tradepost.trade.payments.model import PAYMENT, Body, Payment, Share, Take
 from tradepost.trade.payments.port import ProviderFact, Status
 from tradepost.trade.payments.rules import OPEN, PENDING, Change
+from tradepost.trade.payments.taking import PaymentCaptured
 
 
 def capture_whole(payment: Payment, fact: ProviderFact, at_ms: int) -> Change | None:

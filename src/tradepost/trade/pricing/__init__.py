@@ -9,11 +9,13 @@ from tradepost.trade.pricing.fx import (
     percent_of,
     quote_price,
 )
+from tradepost.trade.pricing.giving import goods_of
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
     QUANTITY_MAX,
     Adjust,
     BuyerFacts,
+    GiftLine,
     Priced,
     PricedLine,
     PriceLine,
@@ -38,6 +40,7 @@ __all__ = [
     "BuyerFacts",
     "FrozenRate",
     "Funder",
+    "GiftLine",
     "Outcome",
     "PriceLine",
     "Priced",
@@ -53,6 +56,7 @@ __all__ = [
     "booked_difference",
     "convert_currency",
     "exact_rate",
+    "goods_of",
     "list_price",
     "no_adjustments",
     "percent_of",

@@ -35,6 +35,14 @@ class PriceLine(msgspec.Struct, frozen=True, kw_only=True):
     floor_minor: int = 0
 
 
+class GiftLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of an offer that a campaign may give as a line of their own; `missing` is why they cannot be given."""
+
+    offer: OfferView
+    quantity: int
+    missing: str = ""
+
+
 class BuyerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What promotions may know of a buyer: groups they belong to, whether they ever bought, campaigns their
     codes opened (as the caller found them in its table)."""
@@ -88,7 +96,8 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     """A basket priced: `total_minor` is the lines' totals plus `shipping_minor`; `tax_minor` lies within it.
 
     `shipping` has one charge per seller, in order of their first line. `trace` tells what was applied, `outcome`
-    what a promotion engine answered: uses, gifts, verdicts (None where a plain strategy or none was asked).
+    what a promotion engine answered: uses, gifts, verdicts (None where a plain strategy or none was asked). `gifts` are
+    the lines that campaigns give beside those asked for; they cost nothing, and their numbers count on.
     """
 
     currency: str
@@ -99,6 +108,7 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     tax_minor: int
     trace: tuple[str, ...]
     outcome: Outcome | None = None
+    gifts: tuple[PricedLine, ...] = ()
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):

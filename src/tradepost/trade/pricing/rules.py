@@ -9,6 +9,8 @@ from tradepost.kernel.errors import Refusal
 from tradepost.kernel.market import Market, TaxLevel
 from tradepost.kernel.money import PRICE_SCALE, divide, split
 from tradepost.trade.catalog import OfferView, price_at
+from tradepost.trade.pricing import giving
+from tradepost.trade.pricing.charging import charge, ship_charges
 from tradepost.trade.pricing.model import (
     ADJUSTMENTS,
     AMOUNT_MAX_MINOR,
@@ -17,6 +19,7 @@ from tradepost.trade.pricing.model import (
     QUANTITY_MAX,
     Adjust,
     BuyerFacts,
+    GiftLine,
     Priced,
     PricedLine,
     PriceLine,
@@ -28,7 +31,7 @@ from tradepost.trade.pricing.model import (
     TaxRule,
     no_adjustments,
 )
-from tradepost.trade.promotion import Adjustment, Basket, BasketLine, Charge, Outcome, Promotions
+from tradepost.trade.promotion import Adjustment, Basket, BasketLine, Outcome, Promotions
 from tradepost.trade.tax import by_category, by_level
 
 _NONE: tuple[Adjustment, ...] = ()
@@ -67,12 +70,14 @@ def price(
     lines_max: int = LINES_MAX,
     send: SendRule | None = None,
     traced: bool = True,
+    gifts: Sequence[GiftLine] = (),
 ) -> Priced:
     """The basket's price at a moment; the same facts give the same answer everywhere.
 
     `tax` and `ship` are the strategies of `trade.tax` and `trade.shipping`; `adjust` defaults to the scene's
     strategy of the point `pricing.adjustments`; `buyer` is what promotions may know of the buyer; `send` prices the
-    parcels of sellers with terms of their own, in place of `ship`. Not `traced`, the trace is empty.
+    parcels of sellers with terms of their own, in place of `ship`; `gifts` are the goods that campaigns may give, which
+    no parcel counts. Not `traced`, the trace is empty.
 
     Raises Refusal `pricing.*` and whatever the strategies refuse.
     """
@@ -93,23 +98,30 @@ def price(
     adjusted: list[tuple[Adjustment, ...]] = [_NONE] * len(lines)
     basket, outcome = None, None
     if strategy is not no_adjustments:
-        basket = _basket(lines, units, listed, market, at_ms, scene, buyer_id, codes, buyer)
-        proposed = strategy(basket)
-        if isinstance(proposed, Outcome):
-            outcome, adjusted = _noted(proposed, trace), list(proposed.lines)
-        else:
-            adjusted = _apply(proposed, listed, trace)
+        basket = _basket(lines, units, listed, market, at_ms, scene, buyer_id, codes, buyer, gifts)
+        outcome, adjusted = _adjust(strategy, basket, listed, trace)
     rules = _levelled(lines, listed, adjusted, market, tax)
     priced = tuple(
         _price_line(index, line, units[index], listed[index], adjusted[index], market, rules[index], told)
         for index, line in enumerate(lines)
     )
     sent = send(priced) if send is not None else _NOBODY_SENDS
-    charges = _charge(priced, market, ship, sent)
+    charges = charge(priced, market, ship, sent)
     if outcome is not None and basket is not None and isinstance(strategy, Promotions):
         outcome = strategy.ship(basket, outcome, charges)
-    shipping = _ship(charges, sent, outcome, market, tax, trace)
-    return _sum_up(market.currency, priced, shipping, trace if traced else (), outcome)
+    shipping = ship_charges(charges, sent, outcome, market, tax, trace)
+    summed = _sum_up(market.currency, priced, shipping, trace if traced else (), outcome)
+    return giving.with_lines(summed, gifts, market, at_ms, scene, buyer.segments, tax) if gifts else summed
+
+
+def _adjust(
+    strategy: Adjust, basket: Basket, listed: Sequence[int], trace: list[str]
+) -> tuple[Outcome | None, list[tuple[Adjustment, ...]]]:
+    """What a strategy makes of a basket: its exact outcome, or its proposals applied."""
+    proposed = strategy(basket)
+    if isinstance(proposed, Outcome):
+        return _noted(proposed, trace), list(proposed.lines)
+    return None, _apply(proposed, listed, trace)
 
 
 def _told(answer: tuple[int, int], amount_minor: int, category: str, market: Market) -> tuple[int, int]:
@@ -224,8 +236,10 @@ def _basket(
     buyer_id: str,
     codes: tuple[str, ...],
     buyer: BuyerFacts,
+    gifts: Sequence[GiftLine],
 ) -> Basket:
     return Basket(
+        gifts=giving.goods_of(gifts, market, at_ms, scene, buyer.segments) if gifts else (),
         market=market.code,
         currency=market.currency,
         scene=scene,
@@ -332,69 +346,3 @@ def _price_line(
         content_id=line.content_id,
         creator_id=line.creator_id,
     )
-
-
-def _charge(
-    lines: Sequence[PricedLine], market: Market, ship: ShippingRule, sent: Mapping[str, Sent]
-) -> list[Charge]:
-    """One charge per seller, since each seller sends parcels of their own; what others pay by terms is off."""
-    goods: dict[str, tuple[int, int]] = {}
-    for line in lines:
-        amount, units = goods.get(line.seller_id, (0, 0))
-        goods[line.seller_id] = (amount + line.total_minor, units + line.quantity)
-    return [
-        Charge(
-            seller_id=seller_id,
-            amount_minor=_left(sent[seller_id])
-            if seller_id in sent
-            else ship(market, seller_id, goods_minor, units),
-        )
-        for seller_id, (goods_minor, units) in goods.items()
-    ]
-
-
-def _left(sent: Sent) -> int:
-    return sent.listed_minor + sum([change.amount_minor for change in sent.adjustments])
-
-
-def _ship(
-    charges: Sequence[Charge],
-    sent: Mapping[str, Sent],
-    outcome: Outcome | None,
-    market: Market,
-    tax: TaxRule,
-    trace: list[str],
-) -> tuple[ShippingCharge, ...]:
-    """The charges less their discounts, with their tax."""
-    category = "shipping" if "shipping" in market.tax_rates_bps else "standard"
-    discounts = outcome.shipping if outcome is not None else ()
-    found = []
-    for number, charge in enumerate(charges):
-        changes = discounts[number] if discounts else _NONE
-        amount = charge.amount_minor
-        if changes:
-            amount += sum([change.amount_minor for change in changes])
-        listed = charge.amount_minor
-        if charge.seller_id in sent:
-            by_terms = sent[charge.seller_id]
-            listed, changes = by_terms.listed_minor, (*by_terms.adjustments, *changes)
-            trace += [
-                f"adjust {charge.seller_id} {change.code} {change.funder} {change.amount_minor}"
-                for change in by_terms.adjustments
-            ]
-        rate_bps, tax_minor = tax(amount, category, market) if amount else (0, 0)
-        if not market.prices_include_tax:
-            amount += tax_minor
-        found.append(
-            ShippingCharge(
-                seller_id=charge.seller_id,
-                amount_minor=amount,
-                tax_minor=tax_minor,
-                tax_rate_bps=rate_bps,
-                list_minor=listed,
-                adjustments=changes,
-            )
-        )
-        if amount:
-            trace.append(f"shipping {charge.seller_id} {amount} tax {rate_bps}={tax_minor}")
-    return tuple(found)

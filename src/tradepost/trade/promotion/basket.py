@@ -24,11 +24,22 @@ class BasketLine(msgspec.Struct, frozen=True, kw_only=True):
     floor_minor: int = 0
 
 
+class GiftGoods(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of an offer that a rule may give as a line of their own, at list price; `missing` is why they cannot be."""
+
+    offer_id: str
+    seller_id: str
+    sku_id: str
+    quantity: int
+    list_minor: int
+    missing: str = ""
+
+
 class Basket(msgspec.Struct, frozen=True, kw_only=True):
     """All that an adjustment strategy may know: it is pure, so the same basket gets the same answer.
 
     `codes` are the coupon codes the buyer gave; `unlocked` the campaigns that the caller found for them in its
-    table of single-use codes. `segments` are the groups the buyer belongs to.
+    table of single-use codes. `segments` are the groups the buyer belongs to, `gifts` the goods that may be given.
     """
 
     market: str
@@ -41,6 +52,7 @@ class Basket(msgspec.Struct, frozen=True, kw_only=True):
     unlocked: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     first_order: bool = False
+    gifts: tuple[GiftGoods, ...] = ()
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,13 +79,30 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class GiftUnits(msgspec.Struct, frozen=True, kw_only=True):
-    """Units of a SKU that a rule gives: `taken` of them are in the basket and free already."""
+    """Units that a rule gives: of a SKU, `taken` are in the basket and free already; of an offer, they are a line.
+
+    Such a line costs `list_minor` and `adjustments` take all of it off again; `missing` says why there is none. It was
+    earned by the lines `earned_by`, of which so many units worth so much at list price are asked.
+    """
 
     code: str
     campaign_id: str
     sku_id: str
     quantity: int
     taken: int
+    version: int = 0
+    offer_id: str = ""
+    list_minor: int = 0
+    adjustments: tuple[Adjustment, ...] = ()
+    missing: str = ""
+    earned_by: tuple[int, ...] = ()
+    least_minor: int = 0
+    least_units: int = 0
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it is given as a line of its own."""
+        return bool(self.offer_id) and not self.missing
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from tradepost.kernel.tx import Signal, Storage
 from tradepost.stability.signals import FORGET
 from tradepost.trade.promotion.api import CAMPAIGN, present_edition
 from tradepost.trade.promotion.campaigns import Edition
-from tradepost.trade.promotion.model import BundlePrice, BuyGet, Campaign, Filter, Rule
+from tradepost.trade.promotion.model import BundlePrice, BuyGet, Campaign, Filter, Gift, Rule
 from tradepost.trade.promotion.policy import Policy
 from tradepost.trade.promotion.store import GENE
 from tradepost.trade.promotion.strategy import Promotions
@@ -22,13 +22,14 @@ STRATEGIES_MAX = 64
 class InForce:
     """An edition made ready: found by code, compiled once, with what has to be asked about the buyer."""
 
-    __slots__ = ("_strategies", "asks_first_order", "by_code", "by_id", "edition", "limited")
+    __slots__ = ("_strategies", "asks_first_order", "by_code", "by_id", "edition", "gifts", "limited")
 
     def __init__(self, edition: Edition) -> None:
         self.edition = edition.edition
         self.by_id = {campaign.campaign_id: campaign for campaign in edition.campaigns}
         self.by_code = {code: campaign for campaign in edition.campaigns for code in campaign.codes}
         self.limited = tuple(one for one in edition.campaigns if is_limited(one))
+        self.gifts = tuple((one, gift) for one in edition.campaigns for gift in gifts_of(one))
         self.asks_first_order = any(looks_at_first_order(one) for one in edition.campaigns)
         self._strategies: dict[tuple[Policy, frozenset[str]], Promotions] = {}
 
@@ -57,6 +58,12 @@ def is_limited(campaign: Campaign) -> bool:
     return bool(
         limits.total or limits.per_buyer or limits.per_day or limits.per_content or limits.budget_minor
     ) or asks_first_order(campaign)
+
+
+def gifts_of(campaign: Campaign) -> list[Gift]:
+    """The gifts of a campaign that are lines of their own."""
+    effects = [rule.effect for rule in campaign.rules]
+    return [effect for effect in effects if isinstance(effect, Gift) and effect.offer_id]
 
 
 def asks_first_order(campaign: Campaign) -> bool:

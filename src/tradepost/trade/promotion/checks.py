@@ -8,6 +8,7 @@ from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.kernel.splitting import Remainder
 from tradepost.trade.promotion.model import (
     CODES_MAX,
+    GIFT_UNITS_MAX,
     PPM,
     RULES_MAX,
     BundlePrice,
@@ -142,12 +143,21 @@ def _effect_faults(rule: Rule) -> Iterator[Fault]:
         effect.price_minor < 0 or not effect.parts or min(part.quantity for part in effect.parts) < 1
     ):
         yield "parts", "a price of zero or more and one part or more, each of one unit or more"
-    if isinstance(effect, Gift) and (not effect.sku_id or effect.quantity < 1):
-        yield "sku_id", "a SKU and a quantity of one or more"
+    if isinstance(effect, Gift):
+        yield from _gift_faults(rule, effect)
     if isinstance(effect, NthUnit) and min(effect.first_minor, effect.additional_minor) < 0:
         yield "first_minor", "amounts of zero or more"
     if isinstance(effect, (TieredPercent, TieredFlat)):
         yield from _tier_faults(effect)
+
+
+def _gift_faults(rule: Rule, gift: Gift) -> Iterator[Fault]:
+    if bool(gift.sku_id) == bool(gift.offer_id):
+        yield "sku_id", "either an offer or a SKU"
+    if not 0 < gift.quantity <= GIFT_UNITS_MAX:
+        yield "quantity", f"1 to {GIFT_UNITS_MAX}"
+    if gift.offer_id and rule.cap_minor:
+        yield "offer_id", "no cap_minor where a line is given: it is free as a whole"
 
 
 def _tier_faults(effect: TieredPercent | TieredFlat) -> Iterator[Fault]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from tradepost.trade.promotion import policy as policies
 from tradepost.trade.promotion.basket import Adjustment, Basket, GiftUnits, Outcome, Use, Verdict
 from tradepost.trade.promotion.effects import Gives, reckon, sets_units_apart, value
+from tradepost.trade.promotion.giving import GiftShelf
 from tradepost.trade.promotion.matching import Ground
-from tradepost.trade.promotion.model import Campaign, Funder
+from tradepost.trade.promotion.model import Campaign, Funder, Gift
 from tradepost.trade.promotion.policy import Policy
 from tradepost.trade.promotion.rulebook import Active, Rulebook, coupon_of, refusal_of
 from tradepost.trade.promotion.spreading import fund
@@ -39,7 +40,7 @@ def evaluate(book: Rulebook, basket: Basket, *, explain: bool = False) -> Outcom
     return Outcome(
         lines=tuple(_by_line(run.gains, ground, len(basket.lines))),
         gifts=tuple(run.gifts),
-        uses=tuple(uses_of(run.gains, basket)),
+        uses=tuple(uses_of(run.gains, basket, run.gifts)),
         verdicts=tuple(run.verdicts),
     )
 
@@ -55,6 +56,7 @@ class Run:
         self.explain = explain
         self.gains: list[Gain] = []
         self.gifts: list[GiftUnits] = []
+        self.shelf = GiftShelf(basket, ground)
         self.verdicts: list[Verdict] = []
         self.refusals: dict[tuple[str, int], str] = {}
 
@@ -81,24 +83,29 @@ class Run:
                 self.refuse(active, "not_the_best", best[group].rule.code)
                 continue
             gives, why = self.attempt(active)
-            if not gives:
-                self.refuse(active, why)
+            if why:
+                self._turn_down(active, why)
                 continue
             if sets_units_apart(active.rule.effect):
                 self.ground.spend(gives)
             self.ground.lower(gives)
             self.gains.append((active, gives))
-            self._approve(active, gives)
+            if active.given is not None:
+                self._approve_gift(active, active.given)
+            else:
+                self._approve(active, gives)
             if active.rule.stop_after:
                 for other in rules[number + 1 :]:
                     self.refuse(other, "stopped", active.rule.code)
                 return
 
     def attempt(self, active: Active) -> tuple[Gives, str]:
-        """What a rule would give now, or nothing and why."""
+        """What a rule would lower now; nothing where it may not, and why, or where it gives a line of its own."""
         places, why = self._eligible(active)
         if why:
             return [], why
+        if active.given is not None:
+            return [], self.shelf.refusal_of(active.given, active.giver)
         gives = reckon(self.ground, active.rule, places, self.policy, active.giver)
         if active.gift is not None:
             self._note_gift(active, gives)
@@ -113,6 +120,8 @@ class Run:
 
     def _worth(self, active: Active) -> int:
         places, why = self._eligible(active)
+        if active.given is not None:
+            return 0 if why else self.shelf.worth(active.given, active.giver)
         return 0 if why else value(self.ground, active.rule, places, self.policy, active.giver)
 
     def places(self, active: Active) -> Sequence[int]:
@@ -125,7 +134,7 @@ class Run:
 
     def _alone(self, rules: Sequence[Active]) -> Sequence[Active]:
         for active in rules:
-            if active.rule.exclusive and self.attempt(active)[0]:
+            if active.rule.exclusive and not self.attempt(active)[1]:
                 owner = active.campaign
                 for other in rules:
                     if other.campaign is not owner:
@@ -154,6 +163,24 @@ class Run:
             )
         )
 
+    def _turn_down(self, active: Active, why: str) -> None:
+        """A rule gives nothing; goods that it would have given but cannot are told."""
+        self.refuse(active, why)
+        missed = None if active.given is None else self.shelf.missed(active, active.given, why)
+        if missed is not None:
+            self.gifts.append(missed)
+
+    def _hand_over(self, active: Active, gift: Gift) -> dict[int, int]:
+        """The line of its own that a rule gives, as (line number, worth): they count on from the basket's."""
+        worth = self.shelf.worth(gift, active.giver)
+        changes = tuple([change for _, change in adjustments_of(active, [(0, worth)])]) if worth else ()
+        given = self.shelf.give(
+            active, gift, changes, self.places(active), lambda sieve: active.places(self.ground, sieve)
+        )
+        self.gifts.append(given)
+        lines = [one for one in self.gifts if one.is_line]
+        return {len(self.basket.lines) + len(lines): worth}
+
     def refuse(self, active: Active, why: str, detail: str = "") -> None:
         """Note that a rule gave nothing and why, if somebody asked."""
         if self.explain:
@@ -167,6 +194,12 @@ class Run:
                 ground.lines[place].line_no: ground.taken.get(place, ground.quantities[place])
                 for place, _ in gives
             }
+            self.verdicts.append(_verdict(active, applied=True, why="applied", lines=lines, units=units))
+
+    def _approve_gift(self, active: Active, gift: Gift) -> None:
+        lines = self._hand_over(active, gift)
+        if self.explain:
+            units = dict.fromkeys(lines, gift.quantity)
             self.verdicts.append(_verdict(active, applied=True, why="applied", lines=lines, units=units))
 
 
@@ -233,14 +266,17 @@ def adjustments_of(active: Active, gives: Gives) -> list[tuple[int, Adjustment]]
     ]
 
 
-def uses_of(gains: Sequence[Gain], basket: Basket) -> list[Use]:
-    """One use per campaign that gave something, in order of its first gain."""
+def uses_of(gains: Sequence[Gain], basket: Basket, gifts: Sequence[GiftUnits] = ()) -> list[Use]:
+    """One use per campaign that gave something, in order of its first gain; a line of its own counts at list price."""
     sums: dict[tuple[str, int], int] = {}
     campaigns: dict[tuple[str, int], Campaign] = {}
     for active, gives in gains:
         key = (active.campaign.campaign_id, active.campaign.version)
         sums[key] = sums.get(key, 0) + sum([amount for _, amount in gives])
         campaigns[key] = active.campaign
+    for gift in gifts:
+        if gift.is_line:
+            sums[(gift.campaign_id, gift.version)] += gift.list_minor
     return [
         Use(
             campaign_id=key[0],

@@ -9,7 +9,7 @@ import msgspec
 
 from tradepost.kernel.errors import Kind, Refusal, declare_problems
 from tradepost.kernel.money import PRICE_SCALE, Rounding, divide
-from tradepost.trade.promotion.basket import Basket, BasketLine
+from tradepost.trade.promotion.basket import Basket, BasketLine, GiftGoods
 from tradepost.trade.promotion.engine import evaluate
 from tradepost.trade.promotion.model import PPM, Campaign, CampaignState
 from tradepost.trade.promotion.rulebook import Rulebook
@@ -55,18 +55,25 @@ class PriceError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_price_errors(
-    campaign: Campaign, probes: Iterable[Probe], terms: GuardTerms, *, market: str, at_ms: int
+    campaign: Campaign,
+    probes: Iterable[Probe],
+    terms: GuardTerms,
+    *,
+    market: str,
+    at_ms: int,
+    gifts: tuple[GiftGoods, ...] = (),
 ) -> list[PriceError]:
     """The prices this campaign alone would make that are below the floor, too far off list, or off what was paid.
 
-    Each good is tried alone, for a buyer who meets every condition about buyers. At most 20 are told.
+    Each good is tried alone, for a buyer who meets every condition about buyers. At most 20 are told. What
+    comes with it out of `gifts` counts among what it is worth.
     """
     campaign = msgspec.structs.replace(campaign, state=CampaignState.ACTIVE)
     book = Rulebook([campaign])
     found: list[PriceError] = []
     for probe in probes:
         for quantity in QUANTITIES:
-            error = _try(campaign, book, probe, quantity, terms, market, at_ms)
+            error = _try(campaign, book, probe, quantity, terms, market, at_ms, gifts)
             if error is not None:
                 found.append(error)
                 break
@@ -83,30 +90,22 @@ def _try(
     terms: GuardTerms,
     market: str,
     at_ms: int,
+    gifts: tuple[GiftGoods, ...],
 ) -> PriceError | None:
     unit = probe.line.unit_price_e4
     listed = divide(unit * quantity, PRICE_SCALE)
     line = msgspec.structs.replace(
         probe.line, quantity=quantity, list_minor=listed, floor_minor=0, content_id=_any(campaign, "contents")
     )
-    basket = Basket(
-        market=market,
-        currency=campaign.currency,
-        scene=campaign.scenes[0] if campaign.scenes else "shop",
-        at_ms=max(at_ms, campaign.from_ms),
-        buyer_id="",
-        codes=campaign.codes[:1],
-        unlocked=(campaign.campaign_id,),
-        segments=_segments(campaign),
-        first_order=True,
-        lines=(line,),
-    )
-    price = listed + sum(change.amount_minor for change in evaluate(book, basket).lines[0])
-    if price == listed:
+    basket = _basket(campaign, line, market, at_ms, gifts)
+    outcome = evaluate(book, basket)
+    price = listed + sum(change.amount_minor for change in outcome.lines[0])
+    worth = listed + sum(gift.list_minor for gift in outcome.gifts if gift.is_line)
+    if price == worth:
         return None
     leasts = {
         "floor": probe.line.floor_minor * quantity,
-        "discount": divide(listed * (PPM - terms.discount_max_ppm), PPM, Rounding.DOWN),
+        "discount": divide(worth * (PPM - terms.discount_max_ppm), PPM, Rounding.DOWN),
         "deviation": divide(
             probe.paid_e4 * quantity * (PPM - terms.deviation_max_ppm), PPM * PRICE_SCALE, Rounding.DOWN
         ),
@@ -117,11 +116,29 @@ def _try(
                 offer_id=line.offer_id,
                 why=why,
                 quantity=quantity,
-                list_minor=listed,
+                list_minor=worth,
                 price_minor=price,
                 least_minor=least,
             )
     return None
+
+
+def _basket(
+    campaign: Campaign, line: BasketLine, market: str, at_ms: int, gifts: tuple[GiftGoods, ...]
+) -> Basket:
+    return Basket(
+        market=market,
+        currency=campaign.currency,
+        scene=campaign.scenes[0] if campaign.scenes else "shop",
+        at_ms=max(at_ms, campaign.from_ms),
+        buyer_id="",
+        codes=campaign.codes[:1],
+        unlocked=(campaign.campaign_id,),
+        segments=_segments(campaign),
+        first_order=True,
+        lines=(line,),
+        gifts=gifts,
+    )
 
 
 def _segments(campaign: Campaign) -> tuple[str, ...]:

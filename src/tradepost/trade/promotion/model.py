@@ -14,6 +14,8 @@ PPM = 1_000_000
 """The whole, in parts per million."""
 RULES_MAX = 100
 """Rules of one campaign; more are refused when it is read."""
+GIFT_UNITS_MAX = 100
+"""Units of one gift; more are refused when a campaign is read."""
 CODES_MAX = 1_000
 """Coupon codes written inside a campaign; beyond that codes live in a table and the caller unlocks the campaign."""
 
@@ -234,9 +236,14 @@ class BundlePrice(
 class Gift(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="gift"
 ):
-    """Units of one SKU are free: those in the basket cost nothing, the others are named for the caller to add."""
+    """Units that are free, once for a basket.
 
-    sku_id: str
+    By `offer_id`: a line of its own, beside what is bought, of an offer whose seller sends some of the basket anyway.
+    By `sku_id`: units the buyer put into the basket; what of them is not there is only named.
+    """
+
+    sku_id: str = ""
+    offer_id: str = ""
     quantity: int = 1
 
 

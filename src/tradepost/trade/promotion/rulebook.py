@@ -15,9 +15,12 @@ _CLASS_RANK = {RuleClass.LINE: 0, RuleClass.ORDER: 1, RuleClass.SHIPPING: 2}
 
 
 class Active:
-    """One rule of one campaign, ready to run. `rank` is its place among all rules of the book."""
+    """One rule of one campaign, ready to run. `rank` is its place among all rules of the book.
 
-    __slots__ = ("campaign", "conditions", "gift", "giver", "rank", "rule", "sieve")
+    `gift` is its effect when that frees units of the basket, `given` when that adds a line.
+    """
+
+    __slots__ = ("campaign", "conditions", "gift", "given", "giver", "rank", "rule", "sieve")
 
     def __init__(self, campaign: Campaign, rule: Rule) -> None:
         self.campaign = campaign
@@ -27,7 +30,9 @@ class Active:
         self.conditions: tuple[tuple[Condition, Sieve], ...] = tuple(
             (condition, sieve_of(condition.among)) for condition in rule.conditions
         )
-        self.gift = rule.effect if isinstance(rule.effect, Gift) else None
+        effect = rule.effect if isinstance(rule.effect, Gift) else None
+        self.gift = effect if effect is not None and not effect.offer_id else None
+        self.given = effect if effect is not None and effect.offer_id else None
         self.giver = campaign.seller_id if campaign.owner is Owner.SELLER else ""
 
     def places(self, ground: Ground, sieve: Sieve) -> Sequence[int]:

@@ -71,7 +71,9 @@ def _admitted(book: Rulebook, outcome: Outcome, run: Run) -> list[Active]:
     """The shipping rules that the goods rules before them left room for."""
     alone: Active | None = None
     stop: Active | None = None
-    for key in {(change.campaign_id, change.code): None for line in outcome.lines for change in line}:
+    told = {(change.campaign_id, change.code): None for line in outcome.lines for change in line}
+    told.update({(one.campaign_id, one.code): None for one in outcome.gifts if one.is_line})
+    for key in told:
         active = book.find(*key)
         if active is not None and active.rule.exclusive:
             alone = active

@@ -64,7 +64,8 @@ def _digits(value: Decimal) -> int:
 
 
 def _cut(value: Decimal, digits: int) -> Decimal:
-    return value.quantize(Decimal(1).scaleb(-digits), context=_EXACT)
+    rounded = value.quantize(Decimal(1).scaleb(-digits), context=_EXACT)
+    return rounded if rounded else abs(rounded)  # a rate of nothing on goods taken back is no "-0.00"
 
 
 def _at_least(value: Decimal, digits: int) -> Decimal:

@@ -18,6 +18,7 @@ REVISIONS: tuple[str, ...] = (
     "0010",
     "0011",
     "0012",
+    "0013",
 )
 """Kept by `tools/new_migration.py`, so that a start need not load Alembic to know that a file is current."""
 

@@ -56,6 +56,7 @@ REFUNDS = Table(
     small("version"),
     small("revision"),
     number("requested_at_ms"),
+    number("stored_minor", default=0),
     Index("refunds_by_payment", "gene", "payment_id"),
     Index("refunds_by_next", "next_at_ms", sqlite_where=condition("next_at_ms > 0")),
     Index("refunds_by_task", "state", "refund_id", sqlite_where=condition("state = 'NEEDS_OPERATOR'")),

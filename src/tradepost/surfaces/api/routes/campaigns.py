@@ -28,9 +28,10 @@ from tradepost.trade.promotion import Campaign, Owner, StoredCampaign
 ROUTES = Routes("campaigns")
 FIND_CODES = ("promotion.campaign_unknown",)
 WRITE_CODES = (*FIND_CODES, "promotion.campaign_invalid", "version.conflict", "state.conflict")
-STOPPED_BY = ("promotion.campaign_invalid", "promotion.price_error")
+STOPPED_BY = ("promotion.campaign_invalid", "promotion.gift_unfit", "promotion.price_error")
 MOVE_CODES = (
     *WRITE_CODES,
+    "promotion.gift_unfit",
     "promotion.price_error",
     "promotion.limit_lowered",
     "promotion.code_taken",

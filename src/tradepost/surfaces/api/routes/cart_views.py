@@ -17,8 +17,10 @@ from tradepost.surfaces.api.routes.quote_views import (
     QUOTE_ORDERS,
     TAX,
     AdjustmentView,
+    MissedGiftView,
     QuoteLine,
     view_adjusted,
+    view_missed,
     view_quoted,
 )
 from tradepost.surfaces.api.words import money, unit_price
@@ -64,6 +66,7 @@ PRICED_CART = {
     "left_out": [],
     "refused_codes": "",
     "refusal": "",
+    "missed_gifts": [],
 }
 
 
@@ -104,6 +107,7 @@ class PricedCart(msgspec.Struct, frozen=True, kw_only=True):
 
     `left_out` are offers that cannot be bought now. `refused_codes` is the problem code of `codes` that gave nothing,
     and then it is priced without them; `refusal` that of the quote where there is none, and then `orders` is empty.
+    `missed_gifts` were earned and are not there.
     """
 
     total: Money
@@ -113,6 +117,7 @@ class PricedCart(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[str, ...] = ()
     refused_codes: str = ""
     refusal: str = ""
+    missed_gifts: tuple[MissedGiftView, ...] = ()
 
 
 class CartView(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,6 +221,7 @@ def view_prices(found: checkout.CartPrices, currency: str) -> PricedCart:
         ),
         left_out=found.left_out,
         refused_codes=found.refused_codes,
+        missed_gifts=view_missed(quote.missed_gifts),
     )
 
 

@@ -54,6 +54,7 @@ PREVIEW = {
     ],
     "shipping_minor": 0,
     "deduction_minor": 0,
+    "gifts": [],
     "tax_minor": 149,
     "fee_minor": 72,
     "refund_minor": 895,
@@ -79,6 +80,8 @@ DISPUTE = {
     "state": "OPEN",
     "contested": [["ord_01m4xk9v0c7s8p2q3r4t5v6w7x", 895]],
     "opened_at_ms": 1790000000000,
+    "fee_minor": 1500,
+    "fee_currency": "GBP",
     "version": 1,
 }
 

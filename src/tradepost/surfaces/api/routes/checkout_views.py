@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tradepost.kernel.money import Money
-from tradepost.surfaces.api.routes.payments import PAYMENT, PaymentAnswer
-from tradepost.surfaces.api.routes.quote_views import GBP, NONE, QUOTE_ORDERS, TAX, QuoteOrder, view_quoted
+from tradepost.surfaces.api.routes.payment_views import PAYMENT, PaymentAnswer
+from tradepost.surfaces.api.routes.quote_views import (
+    GBP,
+    MISSED_GIFT,
+    NONE,
+    QUOTE_ORDERS,
+    TAX,
+    MissedGiftView,
+    QuoteOrder,
+    view_missed,
+    view_quoted,
+)
 from tradepost.surfaces.api.routes.shipping_views import DestinationInput, Methods
 from tradepost.surfaces.api.words import Code, Id, Name, money
 from tradepost.trade.checkout import CheckoutView, Quote
@@ -34,6 +44,7 @@ QUOTE_ANSWER = {
     "shipping": NONE,
     "orders": QUOTE_ORDERS,
     "guest_token": "",
+    "missed_gifts": [MISSED_GIFT],
 }
 CHECKOUT_ANSWER = {
     "checkout_id": "chk_01m4xk9v0c7s8p2q3r4t5v6w7x",
@@ -54,6 +65,7 @@ CHECKOUT_ANSWER = {
     "placed_at_ms": 1790000000000,
     "payment": PAYMENT,
     "guest_token": "",
+    "missed_gifts": [],
 }
 QUOTE_CODES = (
     "market.unknown",
@@ -87,6 +99,10 @@ PLACE_CODES = (
     "checkout.region_changed",
     "shipping.destination_changed",
     "checkout.currency_mixed",
+    "stored.too_little",
+    "stored.card_unknown",
+    "stored.card_used",
+    "stored.buyer_needed",
     "checkout.address_incomplete",
     "idempotency.key_reused",
     "checkout.abandoned",
@@ -123,7 +139,8 @@ Segments = Annotated[
 
 class QuoteRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to price, where. Storefronts name the buyer, or leave it out for a new guest. A `region` (a state's code or
-    name) is needed where taxes differ by region, a `destination` where sellers' shipping does."""
+    name) is needed where taxes differ by region, a `destination` where sellers' shipping does. With `store_credit` the
+    answer tells how much of the total the buyer's store credit would pay."""
 
     market: Code
     lines: tuple[LineWant, ...]
@@ -134,6 +151,7 @@ class QuoteRequest(msgspec.Struct, frozen=True, kw_only=True):
     region: Name = ""
     destination: DestinationInput | None = None
     shipping: Methods = {}
+    store_credit: bool = False
 
 
 class AddressInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,10 +175,17 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PayChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """How to pay. With a method and `confirm` the provider is asked at once, else by POST /v1/payments/{id}/confirm."""
+    """How to pay. With a method and `confirm` the provider is asked at once, else by POST /v1/payments/{id}/confirm.
+
+    With `store_credit` the buyer's store credit pays what it covers, and the method the rest; `store_credit_amount`
+    names how much of it, at most the total. It leaves the buyer's account with the order. A `gift_card`, by its code,
+    becomes store credit of the buyer's first, whether or not the order is placed, and pays as well."""
 
     method: Name = ""
     confirm: bool = True
+    store_credit: bool = False
+    store_credit_amount: Total | None = None
+    gift_card: Annotated[str, Meta(max_length=80)] = ""
 
 
 class PlaceRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +206,11 @@ class PlaceRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A priced promise until a deadline. `quote` is the signed token to place; nothing is held yet."""
+    """A priced promise until a deadline. `quote` is the signed token to place; nothing is held yet.
+
+    `missed_gifts` were earned and are not there. `store_credit` is what the buyer's store credit covers now, where that
+    was asked.
+    """
 
     quote: str
     checkout_id: str
@@ -193,6 +222,8 @@ class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     shipping: Money
     orders: tuple[QuoteOrder, ...]
     guest_token: str = ""
+    missed_gifts: tuple[MissedGiftView, ...] = ()
+    store_credit: Money | UnsetType = UNSET
 
 
 class PlacedOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,7 +236,10 @@ class PlacedOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckoutAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A placed checkout: one order a seller, one payment for all. `payment` is as it stood after placing."""
+    """A placed checkout: one order a seller, one payment for all. `payment` is as it stood after placing.
+
+    `missed_gifts` were quoted and sold out before it was placed.
+    """
 
     checkout_id: str
     buyer_id: str
@@ -218,6 +252,7 @@ class CheckoutAnswer(msgspec.Struct, frozen=True, kw_only=True):
     placed_at_ms: int
     payment: PaymentAnswer | None = None
     guest_token: str = ""
+    missed_gifts: tuple[MissedGiftView, ...] = ()
 
 
 def view_quote(quote: Quote, token: str, guest_token: str) -> QuoteAnswer:
@@ -234,6 +269,7 @@ def view_quote(quote: Quote, token: str, guest_token: str) -> QuoteAnswer:
         shipping=money(quote.shipping_minor, currency),
         orders=tuple([view_quoted(order, currency) for order in quote.orders]),
         guest_token=guest_token,
+        missed_gifts=view_missed(quote.missed_gifts),
     )
 
 
@@ -264,4 +300,5 @@ def view_checkout(
         placed_at_ms=view.placed_at_ms,
         payment=payment,
         guest_token=guest_token,
+        missed_gifts=view_missed(view.missed_gifts) if view.missed_gifts else (),
     )

@@ -28,10 +28,10 @@ from tradepost.surfaces.api.routes.checkout_views import (
     view_checkout,
     view_quote,
 )
-from tradepost.surfaces.api.routes.payments import view_payment
+from tradepost.surfaces.api.routes.payment_views import view_payment
 from tradepost.surfaces.api.routes.quote_views import GBP
 from tradepost.surfaces.api.routes.shipping_views import destination_of
-from tradepost.surfaces.api.words import home
+from tradepost.surfaces.api.words import home, money
 from tradepost.trade import checkout, parties, payments
 from tradepost.trade.checkout import Address, Want
 from tradepost.trade.parties import Role
@@ -100,7 +100,11 @@ async def make_quote(call: Call) -> QuoteAnswer:
         segments=_segments(call, body),
         wish=checkout.Wish(destination=destination_of(body.destination), methods=body.shipping),
     )
-    return view_quote(quote, token, guest_token)
+    answer = view_quote(quote, token, guest_token)
+    if not body.store_credit:
+        return answer
+    part = await checkout.find_part(call.platform.checkout, quote, checkout.StoredWish())
+    return msgspec.structs.replace(answer, store_credit=money(part, quote.currency))
 
 
 @ROUTES.add(
@@ -128,12 +132,19 @@ async def make_quote(call: Call) -> QuoteAnswer:
 async def place_checkout(call: Call) -> Answer:
     """Place an order: from a quote, or buy now
 
-    One order a seller and one payment for all, or nothing. The total must still be what the buyer saw.
+    One order a seller and one payment for all, or nothing. The total must still be what the buyer saw. Store credit
+    that shall pay part of it is taken in the same commit; it comes back when the order ends unpaid.
     """
     body: PlaceRequest = call.body
     platform, context = call.platform, call.platform.checkout
-    placement = await _accept(call, body)
-    view, replayed = await checkout.place_order(context, placement)
+    wish = _stored_wish(body)
+    if wish is None:
+        placement = await _accept(call, body)
+        view, replayed = await checkout.place_order(context, placement)
+    else:
+        placement, view, replayed = await checkout.place_funded(
+            context, lambda: _accept(call, body, wish), wish
+        )
     payment = None
     if replayed and view.payment_id:
         shard = call.shard(gene_of(view.payment_id))
@@ -156,7 +167,19 @@ def _is_new_guest(call: Call, body: PlaceRequest) -> bool:
     return not body.quote and not parties.acting_buyer(call.principal, body.buyer_id)
 
 
-async def _accept(call: Call, body: PlaceRequest) -> Any:
+def _stored_wish(body: PlaceRequest) -> checkout.StoredWish | None:
+    """What of it store credit shall pay; None where nobody asked for it."""
+    asked, named = body.payment, body.payment.store_credit_amount
+    if named is not None:
+        return checkout.StoredWish(
+            amount_minor=named.amount_minor, currency=named.currency, gift_card=asked.gift_card
+        )
+    if asked.store_credit:
+        return checkout.StoredWish(gift_card=asked.gift_card)
+    return checkout.StoredWish(amount_minor=0, gift_card=asked.gift_card) if asked.gift_card else None
+
+
+async def _accept(call: Call, body: PlaceRequest, wish: checkout.StoredWish | None = None) -> Any:
     platform, context = call.platform, call.platform.checkout
     if bool(body.quote) == bool(body.lines):
         raise Refusal(
@@ -167,6 +190,10 @@ async def _accept(call: Call, body: PlaceRequest) -> Any:
         )
     buyer_id = parties.acting_buyer(call.principal, body.buyer_id)
     new_buyer = not body.quote and not buyer_id
+    if (
+        new_buyer and body.payment.gift_card
+    ):  # each try draws another guest: the second could not have the card
+        raise Refusal("stored.buyer_needed", "Nobody is named whose card it is.", field="payment.gift_card")
     if new_buyer:
         # Each try draws another guest: the gene follows the key, so that a repeat finds what the first one placed.
         buyer_id = platform.world.mint("buyer", gene_for(f"{call.principal.party_id} {call.key}"))
@@ -187,6 +214,7 @@ async def _accept(call: Call, body: PlaceRequest) -> Any:
         codes=body.codes,
         segments=_segments(call, body),
         shipping=body.shipping,
+        stored=wish,
     )
     if body.quote:
         return await checkout.accept_quote(context, body.quote, request)

@@ -9,7 +9,12 @@ from msgspec import Meta
 
 from tradepost.kernel.events import EventRow
 from tradepost.kernel.money import Money
-from tradepost.surfaces.api.routes.quote_views import ConversionView, view_conversion
+from tradepost.surfaces.api.routes.quote_views import (
+    ConversionView,
+    MissedGiftView,
+    view_conversion,
+    view_missed,
+)
 from tradepost.surfaces.api.routes.shipping_views import SendingView, view_sending
 from tradepost.surfaces.api.words import Cursor, Limit, Quantity, money, unit_price
 from tradepost.trade import orders
@@ -52,8 +57,10 @@ ORDER_ANSWER = {
             "shipped": 0,
             "delivered": 0,
             "returned": 0,
+            "gift_of": "",
         }
     ],
+    "missed_gifts": [],
     "address": {
         "name": "Ann Lee",
         "line1": "1 High Street",
@@ -109,7 +116,7 @@ class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineView(msgspec.Struct, frozen=True, kw_only=True):
-    """A line as agreed, and how far its units have come."""
+    """A line as agreed, and how far its units have come. `gift_of` is the campaign that gave it."""
 
     line_no: int
     offer_id: str
@@ -127,6 +134,7 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     shipped: int = 0
     delivered: int = 0
     returned: int = 0
+    gift_of: str = ""
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +147,10 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as it stands. Sellers see address and email once it is released to them."""
+    """An order as it stands. Sellers see address and email once it is released to them.
+
+    `missed_gifts` were quoted and sold out before it was placed.
+    """
 
     order_id: str
     order_number: str
@@ -164,6 +175,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     sending: SendingView | None = None
     conversion: ConversionView | None = None
     timeline: tuple[TimelineEntry, ...] = ()
+    missed_gifts: tuple[MissedGiftView, ...] = ()
 
 
 class Units(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,6 +225,7 @@ def view_order(order: Order, timeline: tuple[TimelineEntry, ...] = ()) -> OrderV
         sending=view_sending(body.sending),
         conversion=view_conversion(body.conversions),
         timeline=timeline,
+        missed_gifts=view_missed(orders.missed_gifts(body)) if body.missed_gifts else (),
     )
 
 
@@ -234,6 +247,7 @@ def _line(line: OrderLine, done: Any, currency: str) -> LineView:
         shipped=done.shipped,
         delivered=done.delivered,
         returned=done.returned,
+        gift_of=line.gift.campaign_id if line.gift is not None else "",
     )
 
 

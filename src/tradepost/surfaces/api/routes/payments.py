@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -10,59 +9,29 @@ from msgspec import Meta
 
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import cell_of, check_id, gene_of, mint_id, time_of
-from tradepost.kernel.money import Money
 from tradepost.kernel.tx import Tx
 from tradepost.stability.admission import Priority
 from tradepost.surfaces.api.once import story_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
 from tradepost.surfaces.api.routes.carts import BUYING
 from tradepost.surfaces.api.routes.order_views import Reason
+from tradepost.surfaces.api.routes.payment_views import (
+    NONE,
+    PAYMENT,
+    REFUND,
+    PaymentAnswer,
+    RefundAnswer,
+    view_payment,
+    view_refund,
+)
 from tradepost.surfaces.api.routes.stock import reference_of
-from tradepost.surfaces.api.words import Id, Name, home, money
+from tradepost.surfaces.api.words import Id, Name, home
 from tradepost.trade import parties, payments
 from tradepost.trade.parties import Principal, Role
-from tradepost.trade.payments import PaymentView, Refund
 
 ROUTES = Routes("payments")
 MONEY = (Role.OPERATOR,)
 WEBHOOK_BYTES_MAX = 256 << 10
-GBP = {"amount_minor": 1790, "currency": "GBP"}
-NONE = {"amount_minor": 0, "currency": "GBP"}
-PAYMENT = {
-    "payment_id": "pay_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "checkout_id": "chk_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "buyer_id": "byr_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "provider": "sandbox",
-    "method": "sandbox_succeeds",
-    "state": "CAPTURED",
-    "capture": "immediate",
-    "amount": GBP,
-    "authorized": GBP,
-    "captured": GBP,
-    "refunded": NONE,
-    "redirect_url": "",
-    "reason": "",
-    "version": 2,
-    "portions": [
-        {
-            "order_id": "ord_01m4xk9v0c7s8p2q3r4t5v6w7x",
-            "seller_id": "sel_01m4xk9v0c7s8p2q3r4t5v6w7x",
-            "amount": GBP,
-            "captured": GBP,
-            "refunded": NONE,
-            "cancelled": NONE,
-        }
-    ],
-    "refunds": [],
-}
-REFUND = {
-    "refund_id": "ref_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "payment_id": "pay_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "order_id": "ord_01m4xk9v0c7s8p2q3r4t5v6w7x",
-    "amount": {"amount_minor": 895, "currency": "GBP"},
-    "reason": "goodwill",
-    "state": "SUCCEEDED",
-}
 PAY_CODES = (
     "payments.not_found",
     "payments.provider_unknown",
@@ -73,8 +42,6 @@ PAY_CODES = (
     "idempotency.key_required",
     "idempotency.in_progress",
 )
-_money = lru_cache(maxsize=256)(money)
-"""Most amounts of a payment are the same amount, or none."""
 Amount = Annotated[int, Meta(ge=1, le=10**15, description="Money in the currency's minor unit.")]
 
 
@@ -99,103 +66,11 @@ class RefundOrder(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
 
 
-class PortionAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One order's part of a payment."""
-
-    order_id: str
-    seller_id: str
-    amount: Money
-    captured: Money
-    refunded: Money
-    cancelled: Money
-
-
-class RefundAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund as it stands."""
-
-    refund_id: str
-    payment_id: str
-    order_id: str
-    amount: Money
-    reason: str
-    state: str
-
-
-class PaymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment as it stands. A `redirect_url` is where the buyer has to go next."""
-
-    payment_id: str
-    checkout_id: str
-    buyer_id: str
-    provider: str
-    method: str
-    state: str
-    capture: str
-    amount: Money
-    authorized: Money
-    captured: Money
-    refunded: Money
-    redirect_url: str
-    reason: str
-    version: int
-    portions: tuple[PortionAnswer, ...]
-    refunds: tuple[RefundAnswer, ...] = ()
-
-
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """What the webhook was taken for."""
 
     payment_id: str
     state: str
-
-
-def view_payment(view: PaymentView, refunds: tuple[Refund, ...] = ()) -> PaymentAnswer:
-    """A payment as shown."""
-    currency = view.currency
-    answer = PaymentAnswer(
-        payment_id=view.payment_id,
-        checkout_id=view.checkout_id,
-        buyer_id=view.buyer_id,
-        provider=view.provider,
-        method=view.method,
-        state=view.state,
-        capture=view.capture,
-        amount=_money(view.amount_minor, currency),
-        authorized=_money(view.authorized_minor, currency),
-        captured=_money(view.captured_minor, currency),
-        refunded=_money(view.refunded_minor, currency),
-        redirect_url=view.redirect_url,
-        reason=view.reason,
-        version=view.version,
-        portions=tuple(
-            [
-                PortionAnswer(
-                    order_id=portion.order_id,
-                    seller_id=portion.seller_id,
-                    amount=_money(portion.amount_minor, currency),
-                    captured=_money(portion.captured_minor, currency),
-                    refunded=_money(portion.refunded_minor, currency),
-                    cancelled=_money(portion.cancelled_minor, currency),
-                )
-                for portion in view.portions
-            ]
-        ),
-    )
-    if not refunds:
-        return answer
-    return msgspec.structs.replace(answer, refunds=tuple([view_refund(refund) for refund in refunds]))
-
-
-def view_refund(refund: Refund) -> RefundAnswer:
-    """A refund as shown."""
-    return RefundAnswer(
-        refund_id=refund.refund_id,
-        payment_id=refund.payment_id,
-        order_id=refund.order_id,
-        amount=money(refund.amount_minor, refund.currency),
-        reason=refund.reason,
-        state=refund.state,
-    )
 
 
 def read_payment(tx: Tx, principal: Principal, payment_id: str) -> PaymentAnswer:
@@ -367,6 +242,7 @@ def derive_refund_id(payment_id: str, reference: str) -> str:
         "payments.provider_unknown",
         "payments.webhook_unsigned",
         "payments.webhook_invalid",
+        "payments.webhook_unanswered",
         "payments.not_found",
         "payments.fact_mismatch",
     ),

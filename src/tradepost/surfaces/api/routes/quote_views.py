@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -10,7 +10,7 @@ from tradepost.kernel.money import Money
 from tradepost.surfaces.api.routes.shipping_views import OptionsView, view_options
 from tradepost.surfaces.api.words import money, unit_price
 from tradepost.trade.checkout import QuotedOrder
-from tradepost.trade.orders import Conversion
+from tradepost.trade.orders import Conversion, MissedGift
 from tradepost.trade.pricing import Adjustment, percent_of
 
 GBP = {"amount_minor": 1790, "currency": "GBP"}
@@ -32,10 +32,40 @@ QUOTE_ORDERS = [
                 "total": GBP,
                 "tax": TAX,
                 "adjustments": [],
-            }
+                "gift_of": "",
+            },
+            {
+                "line_no": 2,
+                "offer_id": "off_01m4xk9v0c7s8p2q3r4t5v6w7y",
+                "title": "Cotton tea towel",
+                "quantity": 1,
+                "unit_price": "4.50",
+                "list": {"amount_minor": 450, "currency": "GBP"},
+                "total": NONE,
+                "tax": NONE,
+                "adjustments": [
+                    {
+                        "code": "towel",
+                        "reason": "A towel with two mugs",
+                        "funder": "seller",
+                        "amount": {"amount_minor": -450, "currency": "GBP"},
+                        "campaign_id": "cmp_01m4xk9v0c7s8p2q3r4t5v6w7x",
+                        "campaign_version": 1,
+                    }
+                ],
+                "gift_of": "cmp_01m4xk9v0c7s8p2q3r4t5v6w7x",
+            },
         ],
     }
 ]
+MISSED_GIFT = {
+    "campaign_id": "cmp_01m4xk9v0c7s8p2q3r4t5v6w7x",
+    "code": "sticker",
+    "offer_id": "off_01m4xk9v0c7s8p2q3r4t5v6w7z",
+    "title": "Sticker",
+    "quantity": 1,
+    "why": "gift_sold_out",
+}
 
 
 class AdjustmentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +80,7 @@ class AdjustmentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A priced line."""
+    """A priced line. `gift_of` is the campaign that gives it; nothing is paid for it."""
 
     line_no: int
     offer_id: str
@@ -61,6 +91,18 @@ class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
     total: Money
     tax: Money
     adjustments: tuple[AdjustmentView, ...]
+    gift_of: str = ""
+
+
+class MissedGiftView(msgspec.Struct, frozen=True, kw_only=True):
+    """A gift that was earned and is not there; `why` is a stable word such as `gift_sold_out`."""
+
+    campaign_id: str
+    code: str
+    offer_id: str
+    title: str
+    quantity: int
+    why: str
 
 
 class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +160,7 @@ def view_quoted(order: QuotedOrder, currency: str) -> QuoteOrder:
             total=money(line.total_minor, currency),
             tax=money(line.tax_minor, currency),
             adjustments=view_adjusted(line.adjustments, currency),
+            gift_of=line.gift.campaign_id if line.gift is not None else "",
         )
         for line in order.lines
     ]
@@ -129,6 +172,23 @@ def view_quoted(order: QuotedOrder, currency: str) -> QuoteOrder:
         shipping_adjustments=view_adjusted(order.shipping_adjustments, currency),
         sending=view_options(order, currency),
         conversion=view_conversion(order.conversions),
+    )
+
+
+def view_missed(gifts: Iterable[MissedGift]) -> tuple[MissedGiftView, ...]:
+    """Gifts that are not there, as shown."""
+    return tuple(
+        [
+            MissedGiftView(
+                campaign_id=one.campaign_id,
+                code=one.code,
+                offer_id=one.offer_id,
+                title=one.title,
+                quantity=one.quantity,
+                why=one.why,
+            )
+            for one in gifts
+        ]
     )
 
 

@@ -11,7 +11,8 @@ from tradepost.kernel.ids import check_id, gene_of
 from tradepost.kernel.tx import Tx
 from tradepost.surfaces.api.once import transact_once
 from tradepost.surfaces.api.operation import Answer, Call, Routes
-from tradepost.surfaces.api.routes.payments import MONEY, REFUND, RefundAnswer, view_refund
+from tradepost.surfaces.api.routes.payment_views import REFUND, RefundAnswer, view_refund
+from tradepost.surfaces.api.routes.payments import MONEY
 from tradepost.surfaces.api.words import Page, PageQuery
 from tradepost.trade import payments
 from tradepost.trade.payments import Refund

@@ -49,6 +49,7 @@ RETURN = {
     "values": [],
     "shipping_minor": 0,
     "deduction_minor": 0,
+    "gifts": [],
     "held_minor": 0,
     "taken_minor": 0,
     "replacement_id": "",

@@ -37,6 +37,29 @@ def some_codes(stage: Stage) -> tuple[str, ...]:
     return (chance.choice(stage.town.codes),) if stage.town.codes and chance.random() < 0.3 else ()
 
 
+def some_wish(stage: Stage) -> checkout.StoredWish | None:
+    """Now and then store credit shall pay: all there is, or an amount that may be too much."""
+    chance = random.Random(f"stored {stage.step.seed}")
+    if chance.random() < 0.6:
+        return None
+    return checkout.StoredWish(amount_minor=None if chance.random() < 0.7 else chance.choice((1, 700, 2_500)))
+
+
+async def give_credit(stage: Stage, buyer_id: str) -> None:
+    """Store credit for a buyer who wants to pay with it, often less than the goods cost."""
+    chance = random.Random(f"credit {stage.step.seed}")
+    for currency in MARKETS.values():
+        await stage.transact(
+            buyer_id,
+            payments.issue_credit,
+            buyer_id,
+            f"{stage.step.seed:x}"[:20],
+            chance.choice((1, 90, 1_500, 9_000)),
+            currency,
+            stage.now_ms(),
+        )
+
+
 def _form(stage: Stage) -> Form:
     chance, town = stage.chance, stage.town
     guest = chance.random() < 0.2
@@ -51,6 +74,7 @@ def _form(stage: Stage) -> Form:
         scene="presale" if chance.random() < 0.25 else "",
         new_buyer=guest,
         codes=some_codes(stage),
+        stored=some_wish(stage),
     )
 
 
@@ -59,13 +83,17 @@ async def submit(stage: Stage, form: Form) -> str:
 
     async def story(platform: Platform) -> Placed:
         context, request = platform.checkout, form.request()
-        if form.token:
-            placement = await checkout.accept_quote(context, form.token, request)
+
+        async def accept() -> checkout.Placement:
+            if form.token:
+                return await checkout.accept_quote(context, form.token, request)
+            return await checkout.accept_buy_now(context, form.market, form.wants, request, scene=form.scene)
+
+        if form.stored is not None:
+            placement, view, replayed = await checkout.place_funded(context, accept, form.stored)
         else:
-            placement = await checkout.accept_buy_now(
-                context, form.market, form.wants, request, scene=form.scene
-            )
-        view, replayed = await checkout.place_order(context, placement)
+            placement = await accept()
+            view, replayed = await checkout.place_order(context, placement)
         state = ""
         if not replayed and placement.intent is not None and placement.intent.confirm:
             paid = await payments.charge(platform.db, platform.world, platform.providers, placement.intent)
@@ -96,6 +124,8 @@ async def buy_now(stage: Stage) -> str:
     """Lines, address, method: one call."""
     form = _form(stage)
     stage.town.forms.append(form)
+    if form.stored is not None and form.stored.amount_minor is None:
+        await give_credit(stage, form.buyer_id)
     return await submit(stage, form)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import gene_of
 from tradepost.kernel.tx import Taken, Tx
@@ -14,6 +16,14 @@ def stored_values(tx: Tx, owner_id: str) -> list[tuple[str, int]]:
         (gene_of(owner_id), owner_id),
     )
     return [(row[0], row[1]) for row in rows]
+
+
+def lock_stored(tx: Tx, owners: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Minor units by (owner, currency), held until the commit; who has none is left out."""
+    keys = [(gene_of(owner_id), owner_id, currency) for owner_id, currency in owners]
+    sql = "SELECT owner_id, currency, balance_minor FROM stored_values WHERE {keys}"
+    rows = tx.query_keys(sql, ("gene", "owner_id", "currency"), keys, lock=True)
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def all_stored_values(tx: Tx) -> list[tuple[str, str, int]]:

@@ -49,6 +49,16 @@ declare_problems(
             "The gift card was redeemed already",
             "Its value is the store credit of whoever redeemed it.",
         ),
+        "stored.buyer_needed": (
+            Kind.UNPROCESSABLE,
+            "A gift card needs a buyer",
+            "Ask for a quote first: it names the guest whose store credit the card becomes.",
+        ),
+        "stored.too_little": (
+            Kind.CONFLICT,
+            "Not enough stored value",
+            "Pay at most `available_minor` of it with stored value, and the rest with another method.",
+        ),
         "stored.issue_differs": (
             Kind.CONFLICT,
             "This reference issued another amount",
@@ -134,20 +144,29 @@ def issue_card(tx: Tx, card_id: str, code: str, amount_minor: int, currency: str
     return card
 
 
-def redeem_card(tx: Tx, code: str, buyer_id: str, at_ms: int) -> GiftCard:
-    """Take a card's money for a buyer's store credit, where an event brings it. The same buyer may ask again.
-
-    Raises Refusal `stored.card_unknown`, `stored.card_used`.
-    """
+def check_card(tx: Tx, code: str, buyer_id: str) -> GiftCard:
+    """The card of a code, if this buyer may redeem it or did. Raises `stored.card_unknown`, `stored.card_used`."""
     card_id = card_of(code)
     found = store.find_card(tx, card_id)
     card = msgspec.json.decode(found, type=GiftCard) if found is not None else None
     if card is None or not hmac.compare_digest(card.code_hash, _hash(code)):
         raise _card_unknown()
-    if card.redeemed_by == buyer_id:
+    if card.redeemed_by not in ("", buyer_id):
+        raise _card_used(card_id)
+    return card
+
+
+def redeem_card(tx: Tx, code: str, buyer_id: str, at_ms: int) -> GiftCard:
+    """Take a card's money for a buyer's store credit, where an event brings it. The same buyer may ask again.
+
+    Raises Refusal `stored.card_unknown`, `stored.card_used`.
+    """
+    card = check_card(tx, code, buyer_id)
+    card_id = card.card_id
+    if card.redeemed_by:
         return card
-    if card.redeemed_by or not _take(tx, card_id, card.currency, card.amount_minor):
-        raise Refusal("stored.card_used", f"{card_id} was redeemed.", field="code")
+    if not _take(tx, card_id, card.currency, card.amount_minor):
+        raise _card_used(card_id)
     ledger.append(
         tx,
         [
@@ -221,9 +240,20 @@ def credit_redeemed(tx: Tx, rows: Sequence[EventRow]) -> None:
     """What was on gift cards arrives at the store credit of their buyers."""
     for row in rows:
         fact: StoredValueRedeemed = row.data()
-        _move(
-            tx, fact.buyer_id, f"{fact.card_id}.arrive", TRANSIT, fact.amount_minor, fact.currency, row.at_ms
-        )
+        receive_card(tx, fact.card_id, fact.buyer_id, fact.amount_minor, fact.currency, row.at_ms)
+
+
+def receive_card(tx: Tx, card_id: str, buyer_id: str, amount_minor: int, currency: str, at_ms: int) -> None:
+    """What was on a redeemed card arrives, once: with its event, or sooner where a checkout waits for it."""
+    name = f"{card_id}.arrive"
+    if any(known.transaction_id == name for known in ledger.transactions_of(tx, gene_of(buyer_id), card_id)):
+        return
+    try:
+        _move(tx, buyer_id, name, TRANSIT, amount_minor, currency, at_ms)
+    except Refusal as refusal:
+        if refusal.code != "ledger.transaction_conflict":
+            raise
+        raise Refusal("version.conflict", "It arrived by another writer meanwhile.") from refusal
 
 
 CONSUMERS = [
@@ -289,6 +319,10 @@ def _check(amount_minor: int, currency: str) -> None:
             field="amount_minor",
             expected=f"1 to {AMOUNT_MAX_MINOR}",
         )
+
+
+def _card_used(card_id: str) -> Refusal:
+    return Refusal("stored.card_used", f"{card_id} was redeemed.", field="code")
 
 
 def _card_unknown() -> Refusal:
