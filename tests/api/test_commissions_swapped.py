@@ -118,6 +118,25 @@ async def test_new_goods_that_go_back_take_the_commission_along(shop: Shop) -> N
     await books_hold(shop, creator_id, 0)
 
 
+async def test_money_the_bank_took_before_the_new_goods_were_cancelled_earns_nothing(shop: Shop) -> None:
+    order_id, creator_id, client = await begun(shop, quantity=1)
+    case = await exchange_for(shop, order_id, "8.95")
+    payment_id = (await shop.buyer.get(f"/v1/orders/{order_id}")).json["payment_id"]
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    path = f"/sandbox/disputes/{payment_id}"
+    raised = await shop.buyer.request("POST", path, b"outcome=lost", headers=form)
+    assert raised.status == 200, raised.body
+    await later(shop, 1)
+    new = (await case_of(shop, case))["replacement_id"]
+    assert (await shop.seller.post(f"/v1/orders/{new}/cancel", {"reason": "sold_out"})).status == 200
+    await settle(shop)
+    refunds = await shop.operator.get(f"/v1/payments/{payment_id}/refunds")
+    assert refunds.json.get("items", []) == [], "the buyer has the money from the bank"
+    await later(shop, 1)
+    assert (await line_of(client, order_id))["amount_minor"] == 0
+    await books_hold(shop, creator_id, 0)
+
+
 async def test_a_difference_that_is_never_paid_takes_the_commission_along(shop: Shop) -> None:
     order_id, creator_id, client = await begun(shop)
     before = await line_of(client, order_id)
