@@ -15,19 +15,18 @@ from tradepost.infra.payments.stripe_shapes import (
     REFUND_ID,
     TOMBSTONE,
     Dispute,
-    DisputePage,
     Intent,
     IntentPage,
+    Listed,
+    Page,
     Refund,
-    RefundPage,
     Trouble,
 )
 from tradepost.trade.payments import AuthorizeCall, RefundCall
 
 T = TypeVar("T", bound=msgspec.Struct)
 PAGE = 100
-REFUND_PAGES_MAX = 10
-DISPUTE_PAGES_MAX = 10
+PAGES_MAX = 10
 CONFIRMATION = "ctoken_"
 _EXPAND = ["latest_charge"]
 _UNANSWERED_CODES = frozenset({"lock_timeout", "idempotency_key_in_use", "rate_limit"})
@@ -240,28 +239,24 @@ class StripeCalls:
 
     async def refunds(self, intent_id: str) -> list[Refund]:
         """The refunds of an intent, newest first, at most a thousand."""
-        found: list[Refund] = []
-        after = ""
-        for _ in range(REFUND_PAGES_MAX):
-            params: stripe.params.RefundListParams = {"payment_intent": intent_id, "limit": PAGE}
-            if after:
-                params["starting_after"] = after
-            page = await self._read(RefundPage, self._refunds.list_async(params))
-            found += page.data
-            if not page.has_more or not page.data:
-                break
-            after = page.data[-1].id
-        return found
+        return await self._listed(Page[Refund], self._refunds.list_async, intent_id)
 
     async def disputes(self, intent_id: str) -> list[Dispute]:
         """The disputes about an intent's charges, newest first, at most a thousand."""
-        found: list[Dispute] = []
+        return await self._listed(Page[Dispute], self._disputes.list_async, intent_id)
+
+    async def _listed(
+        self, kind: type[Page[Listed]], ask: Callable[[Any], Awaitable[Any]], intent_id: str
+    ) -> list[Listed]:
+        found: list[Listed] = []
         after = ""
-        for _ in range(DISPUTE_PAGES_MAX):
-            params: stripe.params.DisputeListParams = {"payment_intent": intent_id, "limit": PAGE}
-            if after:
-                params["starting_after"] = after
-            page = await self._read(DisputePage, self._disputes.list_async(params))
+        for _ in range(PAGES_MAX):
+            params = {
+                "payment_intent": intent_id,
+                "limit": PAGE,
+                **({"starting_after": after} if after else {}),
+            }
+            page = await self._read(kind, ask(params))
             found += page.data
             if not page.has_more or not page.data:
                 break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -170,17 +170,13 @@ class IntentPage(msgspec.Struct, frozen=True, kw_only=True):
     has_more: bool = False
 
 
-class RefundPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of refunds."""
-
-    data: tuple[Refund, ...] = ()
-    has_more: bool = False
+Listed = TypeVar("Listed", Refund, Dispute)
 
 
-class DisputePage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of disputes."""
+class Page(msgspec.Struct, Generic[Listed], frozen=True, kw_only=True):
+    """A page of what belongs to an intent."""
 
-    data: tuple[Dispute, ...] = ()
+    data: tuple[Listed, ...] = ()
     has_more: bool = False
 
 
