@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.command_line import Run, commands_for
 from tests.demo_server import demo_server
 
 from tradepost.kernel.errors import Refusal
-from tradepost.surfaces.cli import __main__ as cli
-from tradepost.surfaces.cli import output
 from tradepost.surfaces.cli.campaign import read_campaigns
 
 DRAFT = """
@@ -27,7 +25,6 @@ code = "ten"
 effect = {{ kind = "percentage", percent_ppm = {ppm} }}
 funding = [{{ funder = "platform", bps = 5000 }}, {{ funder = "seller", bps = 5000 }}]
 """
-Run = Callable[..., tuple[int, str]]
 
 
 def draft(path: Path, ppm: int = 100_000, more: str = "") -> Path:
@@ -44,22 +41,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def run(address: str, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
     """Run a command of the group against the shop; (exit code, what it said)."""
-
-    def run(*words: object) -> tuple[int, str]:
-        given = [str(word) for word in words]
-        monkeypatch.setattr(sys, "argv", ["tradepost", "campaign", *given, "--server", address])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        caught = capsysbinary.readouterr()
-        return code, caught.out.decode() + caught.err.decode()
-
-    monkeypatch.setattr(
-        output.console, "_width", 240
-    )  # it may have read its width from the environment already
-    return run
+    command = commands_for(address, monkeypatch, capsysbinary)
+    return lambda *words: command("campaign", *words)
 
 
 def told(run: Run, *words: object) -> Any:

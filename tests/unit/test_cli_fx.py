@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.command_line import Run, commands_for
 from tests.demo_server import demo_server
-
-from tradepost.surfaces.cli import __main__ as cli
-from tradepost.surfaces.cli import output
-
-Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +20,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def run(address: str, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
     """Run a command against the shop; (exit code, what it said)."""
-
-    def run(*words: object) -> tuple[int, str]:
-        given = [str(word) for word in words]
-        monkeypatch.setattr(sys, "argv", ["tradepost", *given, "--server", address])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        caught = capsysbinary.readouterr()
-        return code, caught.out.decode() + caught.err.decode()
-
-    monkeypatch.setattr(output.console, "_width", 240)
-    return run
+    return commands_for(address, monkeypatch, capsysbinary)
 
 
 def rates(run: Run) -> list[dict[str, Any]]:
