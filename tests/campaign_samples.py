@@ -9,7 +9,21 @@ from tests.checkout_shop import Shop
 from tradepost.kernel.ids import mint_id
 from tradepost.testing.world import START_MS
 from tradepost.trade import promotion
-from tradepost.trade.promotion import Campaign, CampaignBook, Fixed, Percentage, Rule, StoredCampaign
+from tradepost.trade.promotion import (
+    Campaign,
+    CampaignBook,
+    Fixed,
+    Funder,
+    Gift,
+    Percentage,
+    Rule,
+    Share,
+    StoredCampaign,
+)
+
+PLATFORM = (Share(funder=Funder.PLATFORM, bps=10_000),)
+HALF = (Share(funder=Funder.PLATFORM, bps=5_000), Share(funder=Funder.SELLER, bps=5_000))
+SELLER = (Share(funder=Funder.SELLER, bps=10_000),)
 
 
 def campaign(number: int = 1, **more: Any) -> Campaign:
@@ -31,6 +45,11 @@ def percent(ppm: int = 100_000, code: str = "ten", **more: Any) -> Rule:
 def fixed(amount_minor: int, code: str = "off", **more: Any) -> Rule:
     """An amount off."""
     return Rule(code=code, effect=Fixed(amount_minor=amount_minor), **more)
+
+
+def gift(offer_id: str, quantity: int = 1, code: str = "gift", **more: Any) -> Rule:
+    facts: dict[str, Any] = {"funding": HALF, "title": "A present", **more}
+    return Rule(code=code, effect=Gift(offer_id=offer_id, quantity=quantity), **facts)
 
 
 def coupon(code: str, number: int = 1, **more: Any) -> Campaign:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 import pytest
-from tests.campaign_samples import campaign, coupon, fixed, percent, promoted, publish
+from tests.campaign_samples import (
+    HALF,
+    PLATFORM,
+    campaign,
+    coupon,
+    fixed,
+    gift,
+    percent,
+    promoted,
+    publish,
+)
 from tests.checkout_shop import Shop, TwoShards, wants
 
 from tradepost.infra.storage.sqlite import SqliteStorage
@@ -23,19 +32,11 @@ from tradepost.trade.promotion import (
     Campaign,
     Condition,
     Filter,
-    Funder,
-    Gift,
     Limits,
-    Owner,
-    Rule,
     RuleClass,
-    Share,
 )
 from tradepost.trade.settlement import rules as settlement_rules
 
-PLATFORM = (Share(funder=Funder.PLATFORM, bps=10_000),)
-HALF = (Share(funder=Funder.PLATFORM, bps=5_000), Share(funder=Funder.SELLER, bps=5_000))
-SELLER = (Share(funder=Funder.SELLER, bps=10_000),)
 EVEN, ODD = 6, 7
 
 
@@ -47,11 +48,6 @@ async def shop(request: pytest.FixtureRequest, db: SqliteStorage, world: TestWor
         shards = TwoShards()
         yield promoted(shards, world)
         shards.close()
-
-
-def gift(offer_id: str, quantity: int = 1, code: str = "gift", **more: Any) -> Rule:
-    facts: dict[str, Any] = {"funding": HALF, "title": "A present", **more}
-    return Rule(code=code, effect=Gift(offer_id=offer_id, quantity=quantity), **facts)
 
 
 async def order_of(shop: Shop, order_id: str) -> orders.Order:
@@ -348,41 +344,6 @@ async def test_nobody_sends_a_gift_alone(shop: Shop) -> None:
     assert [len(each.lines) for each in both.orders] == [1, 2]
     [mark] = [line.gift for line in both.orders[1].lines if line.gift is not None]
     assert mark == orders.Given(campaign_id=mark.campaign_id, code="gift", earned_by=(1,))
-
-
-UNFIT = [
-    ({"floors": {"GBP": 10}}, {}, "without a floor"),
-    ({"components": (("sku_a", 1), ("sku_b", 1))}, {}, "not a kit"),
-    ({"quantity_max": 1}, {}, "at most 1"),
-    ({"seller_id": "sel_b"}, {"owner": Owner.SELLER}, "own seller"),
-    ({}, {"funding": HALF}, "funding by the platform alone"),
-    ({"prices": ()}, {}, "a price in GBP"),
-]
-
-
-@pytest.mark.parametrize(("offered", "told", "expected"), UNFIT)
-async def test_what_cannot_be_given_is_not_published(
-    db: SqliteStorage, world: TestWorld, offered: dict[str, Any], told: dict[str, Any], expected: str
-) -> None:
-    shop = promoted(db, world)
-    towel = await shop.offer(5, 450, **offered)
-    by_seller = told.get("owner") is Owner.SELLER
-    rule = gift(towel, 2, funding=told.get("funding", SELLER if by_seller else PLATFORM))
-    facts: dict[str, Any] = {"owner": Owner.SELLER, "seller_id": shop.seller_id} if by_seller else {}
-    one = campaign(rules=(rule,), **facts)
-    promotion.check_campaign(one)
-    with pytest.raises(Refusal, match=r"promotion\.gift_unfit") as refused:
-        await checkout.check_prices(shop.context, one)
-    assert expected in refused.value.expected
-
-
-async def test_a_seller_that_pays_names_its_own_goods(db: SqliteStorage, world: TestWorld) -> None:
-    shop = promoted(db, world)
-    towel = await shop.offer(5, 450)
-    own = gift(towel, filter=Filter(sellers=(shop.seller_id,)))
-    await checkout.check_prices(shop.context, campaign(rules=(own,), markets=("XX",)))
-    with pytest.raises(Refusal, match=r"promotion\.gift_unfit"):
-        await checkout.check_prices(shop.context, campaign(rules=(gift("off_unknown", funding=PLATFORM),)))
 
 
 async def test_no_gift_for_an_exchange_and_none_where_it_is_not_for_sale(shop: Shop) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.campaign_samples import campaign, coupon, fixed, forget, percent, promoted, publish
+from tests.campaign_samples import HALF, campaign, coupon, fixed, forget, percent, promoted, publish
 from tests.checkout_shop import Shop, TwoShards
 
 from tradepost.kernel.errors import Refusal
@@ -23,17 +23,14 @@ from tradepost.trade.promotion import (
     Campaign,
     Condition,
     Filter,
-    Funder,
     Limits,
     Percentage,
     Policy,
     Rule,
     RuleClass,
-    Share,
 )
 
 EVER = (0, 1 << 60)
-HALF = (Share(funder=Funder.PLATFORM, bps=5_000), Share(funder=Funder.SELLER, bps=5_000))
 
 
 class Looking:
